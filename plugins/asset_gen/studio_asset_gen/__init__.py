@@ -1,0 +1,1 @@
+"""Panels, voices, clips and music through any provider."""

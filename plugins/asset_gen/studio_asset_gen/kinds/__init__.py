@@ -1,0 +1,1 @@
+"""The kinds of asset that this plugin makes."""

@@ -1,0 +1,66 @@
+"""Routes of generations, jobs, takes and voices."""
+
+from __future__ import annotations
+
+from studio import SIGNED_IN, Route, project_in_body, project_in_query
+from studio_asset_gen import handlers as h
+from studio_asset_gen import models as m
+from studio_asset_gen import voice_models as v
+
+BASE = "/api/assetGen"
+READ, GENERATE, WRITE = "asset:read", "asset:generate", "asset:write"
+JOB, ASSET, SETTINGS = f"{BASE}/jobs/{{job_id}}", f"{BASE}/assets/{{asset_id}}", f"{BASE}/voice-settings"
+
+GENERATIONS = [
+    Route("POST", f"{BASE}/estimate", h.estimate, READ, returns=m.EstimateAnswer, load=h.load_estimated),
+    Route(
+        "POST",
+        f"{BASE}/generate",
+        h.generate,
+        GENERATE,
+        returns=m.GenerateStarted,
+        status=202,
+        load=h.load_target,
+    ),
+    Route("POST", f"{BASE}/batch", h.batch, GENERATE, returns=m.BatchStarted, status=202, load=h.load_story),
+    Route("GET", f"{BASE}/stale", h.list_stale, READ, returns=m.StaleAnswer, load=h.load_story),
+    Route("GET", f"{BASE}/models", h.list_models, SIGNED_IN, returns=m.ProviderList),
+]
+JOBS = [
+    Route("GET", f"{BASE}/jobs", h.list_jobs, READ, returns=m.JobPublic, load=project_in_query),
+    Route("GET", JOB, h.get_job, READ, returns=m.JobPublic, load=h.load_job),
+    Route("POST", f"{JOB}/cancel", h.cancel_job, GENERATE, returns=m.JobPublic, load=h.load_job),
+    Route("POST", f"{JOB}/retry", h.retry_job, GENERATE, returns=m.JobPublic, load=h.load_job, status=202),
+    Route("POST", f"{BASE}/jobs/cancel", h.cancel_jobs, GENERATE, returns=m.Cancelled, load=project_in_body),
+]
+VOICES = [
+    Route("GET", f"{BASE}/voices", h.list_voices, SIGNED_IN, returns=v.VoiceList),
+    Route("GET", SETTINGS, h.list_voice_settings, READ, returns=v.VoiceSettingList, load=h.load_story),
+    Route("PUT", SETTINGS, h.update_voice_setting, WRITE, returns=v.VoiceSettingPublic, load=h.load_story),
+    Route(
+        "POST",
+        f"{SETTINGS}/{{setting_id}}/preview",
+        h.preview_voice,
+        GENERATE,
+        returns=m.GenerateStarted,
+        status=202,
+        load=h.load_setting,
+    ),
+]
+TAKES = [
+    Route("GET", f"{BASE}/assets", h.list_assets, READ, returns=m.AssetPublic, load=project_in_query),
+    Route("GET", ASSET, h.get_asset, READ, returns=m.AssetPublic, load=h.load_asset),
+    Route("PATCH", ASSET, h.update_asset, WRITE, returns=m.AssetPublic, load=h.load_asset),
+    Route("POST", f"{ASSET}/select", h.select_asset, WRITE, returns=m.AssetPublic, load=h.load_asset),
+    Route("POST", f"{ASSET}/score", h.score_asset, GENERATE, returns=m.AssetPublic, load=h.load_asset),
+    Route(
+        "GET",
+        f"{ASSET}/file",
+        h.get_asset_file,
+        READ,
+        load=h.load_asset,
+        produces="application/octet-stream",
+        deadline_s=0,
+    ),
+]
+ROUTES = [*GENERATIONS, *JOBS, *VOICES, *TAKES]

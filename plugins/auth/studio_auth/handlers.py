@@ -1,0 +1,105 @@
+"""Handlers of sign-in, users and sessions."""
+
+from __future__ import annotations
+
+import orjson
+from aiohttp import web
+
+from studio import Doc, Page, PageQuery, Request
+from studio_auth.models import (
+    OtpRequest,
+    OtpRequested,
+    OtpVerify,
+    RefreshRequest,
+    TokenPair,
+    UserPublic,
+    UserUpdate,
+)
+from studio_auth.otp import OtpService
+from studio_auth.service import COOKIE, AccountService
+from studio_auth.settings import AuthSettings
+
+NO_STORE = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+
+
+async def request_otp(request: Request, body: OtpRequest) -> OtpRequested:
+    """Mail a one-time code."""
+    await request.service(OtpService).request_otp(str(body.email).lower(), request.raw.remote or "")
+    return OtpRequested(expires_in=request.ctx.settings(AuthSettings).otp_ttl_s)
+
+
+async def verify_otp(request: Request, body: OtpVerify) -> web.Response:
+    """Trade a one-time code for tokens."""
+    email = str(body.email).lower()
+    await request.service(OtpService).verify_otp(email, body.code)
+    device = request.raw.headers.get("User-Agent", "")
+    pair = await request.service(AccountService).sign_in(email, device, request.raw.remote or "")
+    return _tokens(request, pair, cookie=body.cookie)
+
+
+async def refresh_tokens(request: Request, body: RefreshRequest) -> web.Response:
+    """Trade a refresh token for a new pair."""
+    pair = await request.service(AccountService).refresh(body.refresh_token)
+    return _tokens(request, pair, cookie=body.cookie)
+
+
+def _tokens(request: Request, pair: Doc, *, cookie: bool) -> web.Response:
+    stored = pair["user"]
+    known = {name: stored[name] for name in UserPublic.model_fields if stored.get(name) is not None}
+    user = UserPublic.model_construct(**known | {"id": stored["_id"]})
+    body = TokenPair.model_construct(**pair | {"user": user}).model_dump(mode="json", by_alias=True)
+    answer = web.Response(body=orjson.dumps(body), headers=NO_STORE)
+    if cookie:
+        answer.set_cookie(
+            COOKIE,
+            pair["access_token"],
+            max_age=pair["expires_in"],
+            httponly=True,
+            samesite="Strict",
+            secure=_is_https(request),
+        )
+    return answer
+
+
+def _is_https(request: Request) -> bool:
+    """Return whether browsers reach us over TLS, which a proxy in front of us may end."""
+    public_url = request.ctx.config.server.public_url or ""
+    return request.raw.scheme == "https" or str(public_url).startswith("https://")
+
+
+async def logout(request: Request) -> web.Response:
+    """End the caller's session."""
+    await request.service(AccountService).sign_out(request.actor)
+    return _signed_out()
+
+
+async def logout_all(request: Request) -> web.Response:
+    """End every session of the caller."""
+    await request.service(AccountService).revoke_all(request.actor.user_id)
+    return _signed_out()
+
+
+def _signed_out() -> web.Response:
+    answer = web.Response(status=204)
+    answer.del_cookie(COOKIE)
+    return answer
+
+
+async def get_me(request: Request) -> Doc:
+    """Return the caller's account."""
+    return await request.service(AccountService).get_me(request.actor)
+
+
+async def update_me(request: Request, body: UserUpdate) -> Doc:
+    """Change the caller's account."""
+    return await request.service(AccountService).update_me(request.actor, body)
+
+
+async def list_sessions(request: Request, query: PageQuery) -> Page:
+    """List the caller's sessions, newest first."""
+    return await request.service(AccountService).list_sessions(request.actor, query)
+
+
+async def revoke_session(request: Request, session_id: str) -> None:
+    """End one of the caller's sessions."""
+    await request.service(AccountService).revoke(request.actor.user_id, session_id)

@@ -1,0 +1,75 @@
+"""Wires accounts into the platform."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from studio_projects.api import UserDirectory
+
+from studio import (
+    Actor,
+    Collection,
+    Credentials,
+    Index,
+    Manifest,
+    PluginContext,
+    Route,
+    StudioHooks,
+    hookimpl,
+)
+from studio_auth.otp import OtpService
+from studio_auth.routes import ROUTES
+from studio_auth.service import AccountService
+from studio_auth.settings import AuthSettings
+from studio_auth.tokens import Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Plugin(StudioHooks):
+    """The owner of `authenticate`."""
+
+    manifest = Manifest(name="auth", settings=AuthSettings, provides=("UserDirectory",))
+
+    @hookimpl
+    def register_routes(self, ctx: PluginContext) -> list[Route]:  # noqa: ARG002 - the hook's signature
+        """Return the routes under /api/auth."""
+        return ROUTES
+
+    @hookimpl
+    def register_collections(self, ctx: PluginContext) -> list[Collection]:  # noqa: ARG002 - the hook's signature
+        """Return users, codes and sessions."""
+        return [
+            Collection("users", indexes=(Index((("email", 1),), unique=True),)),
+            Collection(
+                "otp_challenges",
+                indexes=(Index((("email", 1),), unique=True), Index((("expires_at", 1),), ttl_s=0)),
+            ),
+            Collection(
+                "sessions",
+                indexes=(
+                    Index((("refresh_hash", 1),), unique=True),
+                    Index((("user_id", 1), ("_id", -1))),
+                    Index((("expires_at", 1),), ttl_s=0),
+                ),
+            ),
+        ]
+
+    @hookimpl
+    @asynccontextmanager
+    async def lifespan(self, ctx: PluginContext) -> AsyncIterator[None]:
+        """Provide accounts, codes and the user directory."""
+        settings = ctx.settings(AuthSettings)
+        tokens = Tokens(settings, production=ctx.config.environment == "production")
+        self._accounts = AccountService(ctx, settings, tokens)
+        ctx.provide(AccountService, self._accounts)
+        ctx.provide(OtpService, OtpService(ctx, settings, tokens.pepper))
+        ctx.provide(UserDirectory, self._accounts)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
+        yield
+
+    @hookimpl
+    async def authenticate(self, ctx: PluginContext, credentials: Credentials) -> Actor | None:  # noqa: ARG002 - the hook's signature
+        """Read the token and look at its session."""
+        return await self._accounts.authenticate(credentials)

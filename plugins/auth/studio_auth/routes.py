@@ -1,0 +1,21 @@
+"""Routes of sign-in, users and sessions. Answers with tokens are never stored for an Idempotency-Key."""
+
+from __future__ import annotations
+
+from studio import PUBLIC, SIGNED_IN, Route
+from studio_auth import handlers
+from studio_auth.models import OtpRequested, SessionPublic, TokenPair, UserPublic
+
+A = "/api/auth"
+
+ROUTES = [
+    Route("POST", f"{A}/otp/request", handlers.request_otp, PUBLIC, returns=OtpRequested, status=202),
+    Route("POST", f"{A}/otp/verify", handlers.verify_otp, PUBLIC, returns=TokenPair, idempotent=False),
+    Route("POST", f"{A}/refresh", handlers.refresh_tokens, PUBLIC, returns=TokenPair, idempotent=False),
+    Route("POST", f"{A}/logout", handlers.logout, SIGNED_IN, idempotent=False),
+    Route("POST", f"{A}/logout-all", handlers.logout_all, SIGNED_IN, idempotent=False),
+    Route("GET", f"{A}/me", handlers.get_me, SIGNED_IN, returns=UserPublic),
+    Route("PATCH", f"{A}/me", handlers.update_me, SIGNED_IN, returns=UserPublic),
+    Route("GET", f"{A}/sessions", handlers.list_sessions, SIGNED_IN, returns=SessionPublic),
+    Route("DELETE", f"{A}/sessions/{{session_id}}", handlers.revoke_session, SIGNED_IN),
+]

@@ -1,0 +1,236 @@
+"""Accounts and sessions. A session lives in the database; the process remembers it for less than a second."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from studio import (
+    Actor,
+    ConflictError,
+    Credentials,
+    Doc,
+    NotFoundError,
+    Page,
+    PluginContext,
+    UnauthenticatedError,
+    new_id,
+    now_ms,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from studio import PageQuery, Repository
+    from studio_auth.models import UserUpdate
+    from studio_auth.settings import AuthSettings
+    from studio_auth.tokens import Tokens
+
+COOKIE = "studio_session"
+MEMORY_S = 0.8
+"""How long a session is believed without asking: below the second that a logout may take elsewhere."""
+MEMORY_SIZE = 20_000
+
+
+class AccountService:
+    """Users and their sessions; implements `studio_projects.api.UserDirectory`. `clock` in UTC ms."""
+
+    def __init__(
+        self, ctx: PluginContext, settings: AuthSettings, tokens: Tokens, clock: Callable[[], int] = now_ms
+    ) -> None:
+        self._ctx = ctx
+        self._settings = settings
+        self._tokens = tokens
+        self._clock = clock
+        self._memory: OrderedDict[str, tuple[float, Actor]] = OrderedDict()
+        self._ends = 0
+        """Counts ended sessions: what was read before one ended is not remembered after it."""
+
+    # ------------------------------------------------------------ who is it
+
+    async def authenticate(self, credentials: Credentials) -> Actor | None:
+        """Return the actor of a Bearer token or of the console's cookie."""
+        scheme, _, token = (credentials.authorization or "").partition(" ")
+        if credentials.authorization is None:
+            token = credentials.cookies.get(COOKIE, "")
+        elif scheme.lower() != "bearer":
+            return None
+        claims = self._tokens.read(token.strip()) if token else None
+        if claims is None:
+            return None
+        known = self._memory.get(claims.session_id)
+        if known and known[0] > time.monotonic() and known[1].user_id == claims.user_id:
+            return known[1]
+        return await self._recall(claims.session_id, claims.user_id)
+
+    async def _recall(self, session_id: str, user_id: str) -> Actor | None:
+        ends = self._ends
+        session = await self._sessions.find_one(
+            {"_id": session_id, "user_id": user_id, "revoked_at": None, "expires_ms": {"$gt": self._clock()}}
+        )
+        user = await self.user(user_id) if session else None
+        if user is None:
+            return None
+        role: Literal["admin", "user"] = "admin" if user.get("platform_role") == "admin" else "user"
+        actor = Actor(user_id, session_id=session_id, platform_role=role, name=_name(user))
+        if ends == self._ends:
+            self._memory[session_id] = (time.monotonic() + MEMORY_S, actor)
+        if len(self._memory) > MEMORY_SIZE:
+            self._memory.popitem(last=False)
+        return actor
+
+    async def user(self, user_id: str) -> Doc | None:
+        """Return an active user."""
+        return await self._users.find_one({"_id": user_id, "status": "active"})
+
+    async def user_by_email(self, email: str) -> Doc | None:
+        """Return the active user with this address, whatever its case."""
+        return await self._users.find_one({"email": email.lower(), "status": "active"})
+
+    # ------------------------------------------------------------ sign in, refresh, sign out
+
+    async def sign_in(self, email: str, device: str, ip: str) -> Doc:
+        """Open a session for the owner of `email`, whose account is made at the first sign-in."""
+        user = await self.user_by_email(email) or await self._create_user(email)
+        if email in self._settings.admins and user.get("platform_role") != "admin":
+            promoted = {"$set": {"platform_role": "admin"}}
+            user = await self._users.find_and_update({"_id": user["_id"]}, promoted) or user
+        return await self._open(user, device, ip)
+
+    async def _create_user(self, email: str) -> Doc:
+        first = self._ctx.config.environment == "development" and not await self._users.count({})
+        role = "admin" if first else "user"
+        user = {"_id": new_id(), "email": email, "name": "", "locale": "en", "status": "active"}
+        try:
+            return await self._users.insert(user | {"platform_role": role})
+        except ConflictError:  # somebody else made it just now, or it is there and not active
+            found = await self.user_by_email(email)
+            if found is None:
+                raise _suspended() from None
+            return found
+
+    async def _open(self, user: Doc, device: str, ip: str) -> Doc:
+        session_id, now = new_id(), self._clock()
+        refresh = self._tokens.issue_refresh(session_id)
+        expires = now + self._settings.refresh_ttl_s * 1000
+        session = {"_id": session_id, "user_id": user["_id"], "device": device[:200], "ip": ip}
+        session |= {"refresh_hash": _hash(refresh), "last_seen_at": now, "expires_ms": expires}
+        session |= {"revoked_at": None, "expires_at": datetime.fromtimestamp(expires / 1000, UTC)}
+        await self._sessions.insert(session)
+        return self._pair(user, session_id, refresh)
+
+    def _pair(self, user: Doc, session_id: str, refresh: str) -> Doc:
+        return {
+            "access_token": self._tokens.issue(user["_id"], session_id),
+            "refresh_token": refresh,
+            "expires_in": self._settings.access_ttl_s,
+            "user": user,
+        }
+
+    async def refresh(self, token: str) -> Doc:
+        """Trade a refresh token for a new pair; any older one of the session ends the session.
+
+        Raises UnauthenticatedError.
+        """
+        session_id = self._tokens.session_of(token)
+        if session_id is None:
+            raise _refresh_refused()
+        fresh, now = self._tokens.issue_refresh(session_id), self._clock()
+        where = {
+            "_id": session_id,
+            "refresh_hash": _hash(token),
+            "revoked_at": None,
+            "expires_ms": {"$gt": now},
+        }
+        change = {"refresh_hash": _hash(fresh), "last_seen_at": now}
+        session = await self._sessions.find_and_update(where, {"$set": change})
+        if session is None:  # we made this token, and it is not the newest: two hold it, one of them a thief
+            await self._end({"_id": session_id})
+            raise _refresh_refused()
+        user = await self.user(session["user_id"])
+        if user is None:
+            raise _suspended()
+        return self._pair(user, session_id, fresh)
+
+    async def revoke(self, user_id: str, session_id: str) -> None:
+        """End one session and its open sockets; raises NotFoundError for another user's."""
+        if not await self._end({"_id": session_id, "user_id": user_id}):
+            raise NotFoundError
+
+    async def sign_out(self, actor: Actor) -> None:
+        """End the actor's own session; once more is no error."""
+        if actor.session_id:
+            await self._end({"_id": actor.session_id, "user_id": actor.user_id})
+
+    async def _end(self, where: Doc) -> bool:
+        now = self._clock()
+        ended = await self._sessions.find_and_update(
+            {**where, "revoked_at": None}, {"$set": {"revoked_at": now}}
+        )
+        self._ends += 1
+        self._memory.pop(where["_id"], None)
+        if ended is not None:
+            await self._ctx.realtime.disconnect(ended["user_id"], session_id=ended["_id"])
+        return ended is not None
+
+    async def revoke_all(self, user_id: str) -> None:
+        """End every session of a user and all open sockets."""
+        alive = {"user_id": user_id, "revoked_at": None}
+        await self._sessions.update(alive, {"$set": {"revoked_at": self._clock()}}, many=True)
+        self._ends += 1
+        for session_id in [key for key, (_, actor) in self._memory.items() if actor.user_id == user_id]:
+            del self._memory[session_id]
+        await self._ctx.realtime.disconnect(user_id)
+
+    # ------------------------------------------------------------ the caller's own things
+
+    async def get_me(self, actor: Actor) -> Doc:
+        """Return the caller's account."""
+        user = await self.user(actor.user_id)
+        if user is None:
+            raise UnauthenticatedError
+        return user
+
+    async def update_me(self, actor: Actor, body: UserUpdate) -> Doc:
+        """Change the caller's account."""
+        changes: dict[str, Any] = body.model_dump(exclude_unset=True, exclude_none=True)
+        if not changes:
+            return await self.get_me(actor)
+        mine = {"_id": actor.user_id, "status": "active"}
+        return await self._users.find_and_update(mine, {"$set": changes}) or await self.get_me(actor)
+
+    async def list_sessions(self, actor: Actor, query: PageQuery) -> Page:
+        """Return a page of the caller's sessions that are still good, newest first."""
+        where = {"user_id": actor.user_id, "revoked_at": None, "expires_ms": {"$gt": self._clock()}}
+        page = await self._sessions.page(where, cursor=query.cursor, limit=query.limit, newest_first=True)
+        items = [session | {"current": session["_id"] == actor.session_id} for session in page.items]
+        return Page(items, page.next_cursor)
+
+    @property
+    def _users(self) -> Repository:
+        return self._ctx.database["users"]
+
+    @property
+    def _sessions(self) -> Repository:
+        return self._ctx.database["sessions"]
+
+
+def _suspended() -> UnauthenticatedError:
+    return UnauthenticatedError("This account is suspended.", code="account_suspended")
+
+
+def _refresh_refused() -> UnauthenticatedError:
+    return UnauthenticatedError(
+        "This refresh token is not good any more: sign in again.", code="refresh_refused"
+    )
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _name(user: Doc) -> str:
+    return str(user.get("name") or user["email"].partition("@")[0])

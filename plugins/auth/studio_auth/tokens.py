@@ -1,0 +1,139 @@
+"""Access tokens: one algorithm, every claim required, the type in the header. Refresh tokens: sealed."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import os
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+from joserfc.jws import JWSRegistry
+
+from studio import ConfigError, new_id, now_ms
+from studio_auth.settings import MIN_KEY_BYTES, AuthSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from joserfc.jwt import ClaimsOption
+
+ALGORITHM, TYPE = "HS256", "at+jwt"
+LEEWAY_S = 30
+MAX_TOKEN_BYTES = 4096
+NEEDED: ClaimsOption = {"essential": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a good access token says."""
+
+    user_id: str
+    session_id: str
+
+
+class Tokens:
+    """Signs and reads access tokens (RFC 9068) and refresh tokens; `clock` in UTC ms."""
+
+    def __init__(
+        self, settings: AuthSettings, *, production: bool, clock: Callable[[], int] = now_ms
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        key = _key(settings, production=production)
+        self.pepper = hmac.digest(key, b"otp", "sha256")
+        """A key of its own for one-time codes."""
+        self._refresh_key = hmac.digest(key, b"refresh", "sha256")
+        self._key = OctKey.import_key(key)
+        self._registry = JWSRegistry(algorithms=[ALGORITHM])
+        self._claims = jwt.JWTClaimsRegistry(
+            now=lambda: clock() // 1000,
+            leeway=LEEWAY_S,
+            iss={"essential": True, "value": settings.issuer},
+            aud={"essential": True, "value": settings.audience},
+            exp=NEEDED,
+            iat=NEEDED,
+            sub=NEEDED,
+            jti=NEEDED,
+            sid=NEEDED,
+        )
+
+    def issue(self, user_id: str, session_id: str) -> str:
+        """Return a signed access token."""
+        now = self._clock() // 1000
+        claims = {
+            "iss": self._settings.issuer,
+            "aud": self._settings.audience,
+            "sub": user_id,
+            "sid": session_id,
+            "jti": new_id(),
+            "iat": now,
+            "exp": now + self._settings.access_ttl_s,
+        }
+        return jwt.encode({"alg": ALGORITHM, "typ": TYPE}, claims, self._key, registry=self._registry)
+
+    def read(self, token: str) -> Claims | None:
+        """Return the claims of a good token, None for anything else."""
+        if len(token) > MAX_TOKEN_BYTES or not token.isascii():
+            return None
+        try:
+            found = jwt.decode(token, self._key, algorithms=[ALGORITHM], registry=self._registry)
+            if found.header.get("typ") != TYPE:
+                return None
+            self._claims.validate(found.claims)
+        except (JoseError, ValueError, TypeError, RecursionError):
+            return None
+        subject, session = found.claims["sub"], found.claims["sid"]
+        return Claims(subject, session) if isinstance(subject, str) and isinstance(session, str) else None
+
+    def issue_refresh(self, session_id: str) -> str:
+        """Return a new refresh token of a session."""
+        body = f"{session_id}.{secrets.token_urlsafe(32)}"
+        return f"{body}.{self._seal(body)}"
+
+    def session_of(self, refresh_token: str) -> str | None:
+        """Return the session of a refresh token that we made, however old; None for anybody else's."""
+        body, _, seal = refresh_token.rpartition(".")
+        if not hmac.compare_digest(self._seal(body).encode(), seal.encode()):
+            return None
+        return body.partition(".")[0]
+
+    def _seal(self, body: str) -> str:
+        digest = hmac.digest(self._refresh_key, body.encode(), "sha256")
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def _key(settings: AuthSettings, *, production: bool) -> bytes:
+    if settings.secret is not None:
+        return settings.secret.get_secret_value().encode()
+    if production:
+        problem = "is missing; production needs its own key"
+        raise ConfigError([f"auth.secret [STUDIO_AUTH__SECRET], plugin auth: {problem}"])
+    return _kept_key(settings.key_file)
+
+
+def _kept_key(path: Path) -> bytes:
+    """Return the key of this installation, made at the first start.
+
+    It appears under its name in one step and whole, so that two starts at once agree on one.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        try:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(secrets.token_hex(MIN_KEY_BYTES * 2).encode())
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink(missing_ok=True)
+    key = path.read_bytes()
+    if len(key) < MIN_KEY_BYTES:
+        raise ConfigError([f"{path} is too short to sign with: delete it, everybody signs in again"])
+    return key

@@ -1,0 +1,1 @@
+"""The console: one page from script to film, in the browser."""

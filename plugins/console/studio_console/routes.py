@@ -1,0 +1,17 @@
+"""Routes of the console. All are public: the page holds nothing of anybody, its calls sign in."""
+
+from __future__ import annotations
+
+from studio import PUBLIC, Route
+from studio_console import handlers
+from studio_console.static_files import BASE
+
+HTML, ANY = "text/html", "application/octet-stream"
+
+ROUTES = [
+    Route("GET", "/", handlers.go_to_console, PUBLIC, produces=HTML),
+    Route("GET", "/console", handlers.open_console, PUBLIC, produces=HTML),
+    Route("GET", "/console/outbox", handlers.open_outbox, PUBLIC, produces=HTML),
+    Route("GET", "/console/sample", handlers.get_sample, PUBLIC, produces="text/plain"),
+    Route("GET", f"{BASE}/{{file_name}}", handlers.get_static, PUBLIC, produces=ANY),
+]

@@ -1,0 +1,72 @@
+"""The page's own files: read once, compressed once, addressed by their fingerprint."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from studio import NotFoundError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BASE = "/console/static"
+FINGERPRINT_CHARS = 16
+FOR_EVER = "public, max-age=31536000, immutable"
+ASK_AGAIN = "public, no-cache"
+_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """One file; `packed` is its gzip form where that is smaller."""
+
+    body: bytes
+    packed: bytes | None
+    content_type: str
+    fingerprint: str
+
+    def answer(self, request: web.Request, asked: str | None) -> web.Response:
+        """Answer with the file, to be kept for ever under its own fingerprint; 304 when it is known."""
+        headers = {
+            "Cache-Control": FOR_EVER if asked == self.fingerprint else ASK_AGAIN,
+            "ETag": f'"{self.fingerprint}"',
+            "Vary": "Accept-Encoding",
+        }
+        if any(tag.value in {self.fingerprint, "*"} for tag in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
+        body = self.body
+        if self.packed is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
+            headers["Content-Encoding"], body = "gzip", self.packed
+        return web.Response(body=body, content_type=self.content_type, charset="utf-8", headers=headers)
+
+
+class StaticFiles:
+    """Every file of a folder, by name."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {path.name: _read(path) for path in sorted(folder.iterdir()) if path.is_file()}
+
+    def url(self, name: str) -> str:
+        """Return the address of a file's present content; raises KeyError for a file that is not there."""
+        return f"{BASE}/{name}?v={self._files[name].fingerprint}"
+
+    def file(self, name: str) -> StaticFile:
+        """Return a file; raises NotFoundError."""
+        found = self._files.get(name)
+        if found is None:
+            raise NotFoundError
+        return found
+
+
+def _read(path: Path) -> StaticFile:
+    body = path.read_bytes()
+    packed = gzip.compress(body, mtime=0)
+    kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    fingerprint = hashlib.sha256(body).hexdigest()[:FINGERPRINT_CHARS]
+    return StaticFile(body, packed if len(packed) < len(body) else None, kind, fingerprint)

@@ -1,0 +1,1 @@
+"""The database and the cache that Studio brings along when no URL is configured."""

@@ -1,0 +1,1 @@
+"""Studio's explicit null owner of cost: everything is allowed and nothing is charged."""

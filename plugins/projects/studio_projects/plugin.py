@@ -1,0 +1,77 @@
+"""Wires projects into the platform."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from studio import (
+    ActivityAction,
+    Collection,
+    Index,
+    Manifest,
+    Permission,
+    PluginContext,
+    Route,
+    StudioHooks,
+    hookimpl,
+)
+from studio_projects.api import Projects
+from studio_projects.routes import ROUTES
+from studio_projects.service import ProjectService
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Plugin(StudioHooks):
+    """Projects and their collaborators."""
+
+    manifest = Manifest(name="projects", provides=("Projects",))
+
+    @hookimpl
+    def register_routes(self, ctx: PluginContext) -> list[Route]:  # noqa: ARG002 - the hook's signature
+        """Return the routes under /api/workbench/projects and /api/rbac/projects."""
+        return ROUTES
+
+    @hookimpl
+    def register_collections(self, ctx: PluginContext) -> list[Collection]:  # noqa: ARG002 - the hook's signature
+        """Return projects and collaborators."""
+        return [
+            Collection("projects", indexes=(Index((("slug", 1),), unique=True),)),
+            Collection(
+                "collaborators",
+                indexes=(Index((("project_id", 1), ("user_id", 1)), unique=True), Index((("user_id", 1),))),
+            ),
+        ]
+
+    @hookimpl
+    def register_permissions(self, ctx: PluginContext) -> list[Permission]:  # noqa: ARG002 - the hook's signature
+        """Return the rights over a project itself."""
+        return [
+            Permission("project:read", "See the project"),
+            Permission("project:write", "Change the project's settings"),
+            Permission("project:invite", "Add and remove collaborators"),
+            Permission("project:delete", "Delete the project"),
+        ]
+
+    @hookimpl
+    def register_activities(self, ctx: PluginContext) -> list[ActivityAction]:  # noqa: ARG002 - the hook's signature
+        """Return the lifecycle of projects and of memberships."""
+        return [
+            ActivityAction("project.created", "created the project {name}", "lifecycle"),
+            ActivityAction("project.updated", "changed the project's {fields}", "lifecycle"),
+            ActivityAction("project.deleted", "deleted the project", "lifecycle"),
+            ActivityAction("collaborator.added", "added {email} as {role}", "collaborators"),
+            ActivityAction("collaborator.changed", "made {email} {role}", "collaborators"),
+            ActivityAction("collaborator.removed", "removed {email}", "collaborators"),
+        ]
+
+    @hookimpl
+    @asynccontextmanager
+    async def lifespan(self, ctx: PluginContext) -> AsyncIterator[None]:
+        """Provide the service, under its own name and as `Projects`."""
+        service = ProjectService(ctx)
+        ctx.provide(ProjectService, service)
+        ctx.provide(Projects, service)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
+        yield

@@ -1,0 +1,1 @@
+"""The keyless provider pack: every step of a film, done on this machine."""

@@ -1,0 +1,1 @@
+"""Script breakdown by rules: scenes to shots."""

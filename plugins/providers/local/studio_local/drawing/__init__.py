@@ -1,0 +1,1 @@
+"""Storyboard panels drawn by rule. Runs in a worker process; nothing here imports the kernel."""

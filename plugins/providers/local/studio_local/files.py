@@ -1,0 +1,70 @@
+"""Files written whole or not at all, and what a full disk looks like."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from studio import StorageFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The disk is full, the quota is used up, or the file would pass the process's file size limit."""
+
+
+@contextmanager
+def storage_full_as_error(what: str) -> Iterator[None]:
+    """Turn "no space left" into StorageFullError; every other OSError passes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            message = f"There is no room left on the disk for {what}: free some space, then retry."
+            raise StorageFullError(message) from error
+        raise
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target` that takes its place at the end; on any error nothing is left.
+
+    The bytes are on the disk (fsync) before the name is. Raises StorageFullError.
+    """
+    with storage_full_as_error(target.name):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".part-{secrets.token_hex(8)}{target.suffix}")
+        try:
+            part.touch(exist_ok=False)
+            yield part
+            sync(part)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until the bytes of `path` are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_whole(target: Path, data: bytes) -> None:
+    """Write `data` to `target` atomically; raises StorageFullError."""
+    with replacing(target) as part:
+        part.write_bytes(data)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

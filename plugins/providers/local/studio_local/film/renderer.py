@@ -1,0 +1,261 @@
+"""`LocalFilmRenderer`: a FilmRequest becomes MP4, subtitles and files for editing programs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from studio import FilmRequest, MediaFile, ProviderRejectedError
+from studio_local.files import file_digest, replacing, write_whole
+from studio_local.film.cache import content_key, prune
+from studio_local.film.segments import Frame, make_segment, segment_recipe, segment_subtitles
+from studio_local.film.sound import MUSIC_LUFS, VOICE_LUFS, mix, normalised
+from studio_local.film.subtitles import film_cues, to_ass, to_srt, to_vtt
+from studio_local.film.timing import TimedShot, global_lines, lay_out, total_ms
+from studio_local.jobs import Job, LocalGenerator, Outcome
+from studio_local.runtime import LocalRuntime, runtime_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from pathlib import Path
+
+MIMES = {
+    "mp4": "video/mp4", "srt": "application/x-subrip", "vtt": "text/vtt", "ass": "text/x-ass",
+    "otio": "application/otio+json", "edl": "text/x-edl", "fcpxml": "application/fcpxml+xml",
+}  # fmt: skip
+_FULL_PERCENT = 100
+_LARGEST_SIDE = 4096
+
+
+@dataclass(slots=True)
+class _Render:
+    """One run: the laid-out film, its folders, and what has been done so far."""
+
+    request: FilmRequest
+    timed: list[TimedShot]
+    frame: Frame
+    scratch: Path
+    report: Callable[[int], None]
+    rendered: int = 0
+    steps: int = 0
+    done: int = 0
+    segments: dict[str, asyncio.Task[tuple[Path, bool]]] = field(default_factory=dict)
+
+    def step(self) -> None:
+        """Count one finished step; 100 % belongs to the finished job."""
+        self.done += 1
+        self.report(min(99, _FULL_PERCENT * self.done // max(1, self.steps)))
+
+    def cache(self, name: str) -> Path:
+        """Return a folder of the cache, there already."""
+        folder = self.request.cache_dir.absolute() / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+class LocalFilmRenderer(LocalGenerator[FilmRequest]):
+    """Cuts films with ffmpeg: pictures and sound apart, each piece kept by its content, then joined by copying."""
+
+    kind = "film"
+    request_type = FilmRequest
+
+    def __init__(self, ctx: Any) -> None:
+        self._runtime: LocalRuntime = runtime_of(ctx)
+        super().__init__(self._runtime.jobs)
+
+    async def check(self, request: FilmRequest) -> None:
+        """Refuse a film without shots, of a size that H.264 cannot have, or with missing files."""
+        self._runtime.ffmpeg.find()
+        if not request.shots:
+            raise ProviderRejectedError("A film needs at least one shot.", input="shots")
+        sides = (request.width, request.height)
+        if any(side % 2 or not 16 <= side <= _LARGEST_SIDE for side in sides) or not 1 <= request.fps <= 120:  # noqa: PLR2004 - bounds of the format
+            message = (
+                f"{request.width}x{request.height} at {request.fps} fps: sides must be even, 16 to 4096."
+            )
+            raise ProviderRejectedError(message, input="size")
+        for part, path in _inputs(request):
+            if not path.is_file():
+                raise ProviderRejectedError(f"The {part} {path.name} cannot be read.", input=part)
+
+    async def produce(self, request: FilmRequest, job: Job) -> Outcome:
+        """Render what changed, mix, join, write; nothing appears in `out_dir` before it is whole."""
+        out = request.out_dir.absolute()
+        out.mkdir(parents=True, exist_ok=True)
+        scratch = out / f".{job.id}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        timed = lay_out(request.shots, request.fps)
+        frame = Frame(request.width, request.height, request.fps)
+        render = _Render(request, timed, frame, scratch, job.progress)
+        try:
+            return await self._render(render)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+    async def _render(self, render: _Render) -> Outcome:
+        request = render.request
+        render.steps = len(render.timed) + len({line.audio for _, line in global_lines(render.timed)}) + 3
+        async with asyncio.TaskGroup() as group:
+            pictures = group.create_task(self._pictures(render, group))
+            sound = group.create_task(self._sound(render))
+            papers = group.create_task(self._papers(render))
+        film = request.out_dir.absolute() / f"{_file_name(request.title)}.mp4"
+        await self._join(render, pictures.result(), sound.result().name, film)
+        keep_s = self._runtime.settings.keep_segments_d * 86400
+        caches = [render.cache(name) for name in ("segments", "sound")]
+        await asyncio.to_thread(prune, caches, keep_s)
+        files = [_media(film, render), *(_media(path, render) for path in papers.result())]
+        names = media_names(render.timed, request.music)
+        data = {"rendered_segments": render.rendered, "segments": len(render.timed), "media": names}
+        return Outcome(tuple(files), data)
+
+    async def _pictures(self, render: _Render, group: asyncio.TaskGroup) -> list[Path]:
+        """Return every shot's segment; equal shots share one."""
+        burn, cache = render.request.burn_subtitles, render.cache("segments")
+        digests = await asyncio.to_thread(_digests, render.timed)
+        recipes = [
+            segment_recipe(shot, render.frame, digest, segment_subtitles(shot, render.frame) if burn else "")
+            for shot, digest in zip(render.timed, digests, strict=True)
+        ]
+        missing = {key for key in map(content_key, recipes) if not (cache / f"{key}.mp4").exists()}
+        threads = max(1, self._runtime.ffmpeg.processes // max(1, len(missing)))
+        tasks = []
+        for shot, recipe in zip(render.timed, recipes, strict=True):
+            key = content_key(recipe)
+            if key not in render.segments:
+                making = self._segment(render, shot, recipe, threads)
+                render.segments[key] = group.create_task(making)
+            tasks.append(render.segments[key])
+        return [(await task)[0] for task in tasks]
+
+    async def _segment(
+        self, render: _Render, shot: TimedShot, recipe: dict[str, Any], threads: int
+    ) -> tuple[Path, bool]:
+        cache = render.cache("segments")
+        made = await make_segment(
+            shot, render.frame, recipe, cache, render.scratch, self._runtime, threads=threads
+        )
+        render.rendered += made[1]
+        render.step()
+        return made
+
+    async def _sound(self, render: _Render) -> Path:
+        """Return the mixed sound; voices and music are normalised side by side."""
+        cache, ffmpeg, music = render.cache("sound"), self._runtime.ffmpeg, render.request.music
+        lines = [(start, line.audio) for start, line in global_lines(render.timed) if line.audio]
+
+        async def level(source: Path, lufs: int) -> Path:
+            path = await normalised(source, lufs, cache, render.scratch, ffmpeg)
+            render.step()
+            return path
+
+        sources = dict.fromkeys(path for _, path in lines)
+        ready = await _together(level(path, VOICE_LUFS) for path in sources)
+        levelled = dict(zip(sources, ready, strict=True))
+        bed = await level(music, MUSIC_LUFS) if music else None
+        voices = [(start, levelled[path]) for start, path in lines]
+        length, work = total_ms(render.timed), self._runtime.work
+        return await mix(voices, bed, length, cache, render.scratch, ffmpeg, work)
+
+    async def _papers(self, render: _Render) -> list[Path]:
+        """Write subtitles and time lines; return their paths."""
+        request, frame = render.request, render.frame
+        base = request.out_dir.absolute() / _file_name(request.title)
+        cues = film_cues(global_lines(render.timed))
+        texts = {"srt": to_srt(cues), "vtt": to_vtt(cues), "ass": to_ass(cues, frame.width, frame.height)}
+        for suffix, text in texts.items():
+            write_whole(base.with_name(f"{base.name}.{suffix}"), text.encode())
+        drafts = {suffix: str(render.scratch / f"film.{suffix}") for suffix in ("otio", "edl", "fcpxml")}
+        await self._runtime.work("export", _plan(render) | {"out": drafts})
+        for suffix, draft in drafts.items():
+            write_whole(base.with_name(f"{base.name}.{suffix}"), (render.scratch / draft).read_bytes())
+        render.step()
+        return [base.with_name(f"{base.name}.{suffix}") for suffix in (*texts, *drafts)]
+
+    async def _join(self, render: _Render, segments: list[Path], sound: str, film: Path) -> None:
+        """Join pictures and sound without encoding anything again."""
+        for number, segment in enumerate(segments):
+            (render.scratch / f"{number}.mp4").symlink_to(segment)
+        listed = "".join(f"file {number}.mp4\n" for number in range(len(segments)))
+        (render.scratch / "list.txt").write_text("ffconcat version 1.0\n" + listed)
+        with replacing(film) as part:
+            (render.scratch / "film.mp4").symlink_to(part)
+            await self._runtime.ffmpeg.run(
+                ["-f", "concat", "-safe", "0", "-i", "list.txt", "-i", sound, "-map", "0:v", "-map", "1:a",
+                 "-c", "copy", "-movflags", "+faststart", "film.mp4"], cwd=render.scratch,
+            )  # fmt: skip
+        render.step()
+
+
+def media_names(timed: Iterable[TimedShot], music: Path | None) -> dict[str, str]:
+    """Return source path by the name that the time lines use: `media/001_3A.jpg`, `media/001_3A_1.wav`."""
+    names: dict[str, str] = {}
+    for number, item in enumerate(timed, 1):
+        stem, shot = f"media/{number:03}_{_file_name(item.shot.code)}", item.shot
+        picture = shot.clip or shot.panel
+        names[f"{stem}{picture.suffix}"] = str(picture)
+        for index, line in enumerate((line for line in shot.lines if line.audio), 1):
+            names[f"{stem}_{index}{line.audio.suffix if line.audio else ''}"] = str(line.audio)
+    if music:
+        names[f"media/music{music.suffix}"] = str(music)
+    return names
+
+
+def _plan(render: _Render) -> dict[str, Any]:
+    """Return the time line in frames, as the exporter wants it."""
+    request = render.request
+    last = render.timed[-1]
+    return {
+        "title": request.title or "Film", "fps": request.fps, "width": request.width, "height": request.height,
+        "frames": last.start + last.frames,
+        "music": f"media/music{request.music.suffix}" if request.music else None,
+        "shots": [_planned(number, item) for number, item in enumerate(render.timed, 1)],
+    }  # fmt: skip
+
+
+def _planned(number: int, item: TimedShot) -> dict[str, Any]:
+    shot = item.shot
+    names = list(media_names([item], None))
+    own = [name.replace("media/001_", f"media/{number:03}_", 1) for name in names]
+    spoken = [line for line in shot.lines if line.audio]
+    voices = [
+        {"offset": round(line.start_ms * item.fps / 1000), "frames": max(1, round(line.duration_ms * item.fps / 1000)),
+         "media": name, "text": line.text, "speaker": line.speaker}
+        for line, name in zip(spoken, own[1:], strict=True)
+    ]  # fmt: skip
+    return {
+        "id": shot.id, "code": shot.code, "start": item.start, "frames": item.frames, "media": own[0],
+        "moving": shot.clip is not None, "voices": voices,
+    }  # fmt: skip
+
+
+def _inputs(request: FilmRequest) -> Iterable[tuple[str, Path]]:
+    for shot in request.shots:
+        yield ("clip", shot.clip) if shot.clip else ("panel", shot.panel)
+        yield from (("voice", line.audio) for line in shot.lines if line.audio)
+    if request.music:
+        yield "music", request.music
+
+
+def _digests(timed: Iterable[TimedShot]) -> list[str]:
+    return [file_digest(item.shot.clip or item.shot.panel) for item in timed]
+
+
+def _media(path: Path, render: _Render) -> MediaFile:
+    mime = MIMES[path.suffix[1:]]
+    if mime != "video/mp4":
+        return MediaFile(mime=mime, path=path)
+    frame, length = render.frame, total_ms(render.timed)
+    return MediaFile(mime=mime, path=path, width=frame.width, height=frame.height, duration_ms=length)
+
+
+def _file_name(title: str) -> str:
+    return re.sub(r"[^\w-]+", "_", title).strip("_")[:60] or "film"
+
+
+async def _together(work: Iterable[Awaitable[Path]]) -> list[Path]:
+    return await asyncio.gather(*work)

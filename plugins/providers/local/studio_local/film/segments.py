@@ -1,0 +1,144 @@
+"""One shot's picture: moved, subtitled, encoded, and kept by its content so that it is made once.
+
+A segment holds no sound, so a changed voice or another music never touches a picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio_local.files import replacing
+from studio_local.film.cache import content_key, used
+from studio_local.film.subtitles import film_cues, to_ass
+
+if TYPE_CHECKING:
+    from studio_local.film.timing import TimedShot
+    from studio_local.runtime import LocalRuntime
+
+FONTS = Path(__file__).resolve().parents[1] / "fonts"
+_VERSION = 4
+"""Part of every key: raise it when the same recipe starts to give other pixels."""
+_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_COLOURS = "in_range=full:out_range=tv:out_color_matrix=bt709"
+"""Stills are full range; without this a JPEG becomes `yuvj420p`, which players show too dark or not at all."""
+_MARKED = ("-color_range", "tv", "-colorspace", "bt709", "-color_trc", "bt709", "-color_primaries", "bt709")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A film's picture format: pixels and frames per second."""
+
+    width: int
+    height: int
+    fps: int
+
+
+def segment_subtitles(timed: TimedShot, frame: Frame) -> str:
+    """Return the shot's subtitles in its own time, as ASS; "" when nobody speaks."""
+    cues = film_cues((line.start_ms, line) for line in timed.shot.lines)
+    return to_ass(cues, frame.width, frame.height) if cues else ""
+
+
+def segment_recipe(timed: TimedShot, frame: Frame, digest: str, subtitles: str) -> dict[str, Any]:
+    """Return all that decides about the segment's pixels; `digest` is that of its panel or clip."""
+    return {
+        "version": _VERSION, "source": digest, "clip": timed.shot.clip is not None,
+        "movement": timed.shot.movement, "frames": timed.frames, "subtitles": subtitles,
+        "size": [frame.width, frame.height, frame.fps],
+    }  # fmt: skip
+
+
+async def make_segment(
+    timed: TimedShot, frame: Frame, recipe: dict[str, Any], cache: Path, scratch: Path, runtime: LocalRuntime,
+    *, threads: int,
+) -> tuple[Path, bool]:  # fmt: skip
+    """Return the segment's file and whether it had to be rendered."""
+    target = cache / f"{content_key(recipe)}.mp4"
+    if used(target):
+        return target, False
+    folder = scratch / target.stem
+    folder.mkdir()
+    filters: list[str] = []
+    if recipe["subtitles"]:
+        (folder / "fonts").symlink_to(FONTS)
+        (folder / "shot.ass").write_text(recipe["subtitles"], encoding="utf-8")
+        filters.append("subtitles=shot.ass:fontsdir=fonts")
+    with replacing(target) as part:
+        (folder / "out.mp4").symlink_to(part)
+        if timed.shot.clip:
+            await _film_clip(timed, frame, filters, folder, runtime)
+        else:
+            await film_panel(
+                timed.shot.panel,
+                timed.shot.movement,
+                timed.frames,
+                frame,
+                filters,
+                folder,
+                runtime,
+                threads=threads,
+            )
+    return target, True
+
+
+async def film_panel(
+    panel: Path, movement: str, frames: int, frame: Frame, filters: list[str], folder: Path, runtime: LocalRuntime,
+    *, threads: int,
+) -> None:  # fmt: skip
+    """Write `folder/out.mp4`: `panel` for `frames` frames under a moving camera, then `filters`."""
+    name = f"panel{panel.suffix.lower() if panel.suffix.lower() in _PICTURES else '.jpg'}"
+    (folder / name).symlink_to(panel.absolute())
+    to_raw = [
+        "-i",
+        name,
+        "-vf",
+        ",".join(_fitted(frame, _COLOURS)),
+        "-frames:v",
+        "1",
+        "-f",
+        "rawvideo",
+        "still.yuv",
+    ]
+    await runtime.ffmpeg.run(to_raw, cwd=folder)
+    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{frame.width}x{frame.height}", *_MARKED[:4]]
+    command = [
+        str(runtime.ffmpeg.find()), "-hide_banner", "-nostats", "-v", "error", "-y",
+        *raw, "-r", str(frame.fps), "-i", "pipe:0", *_encode(filters, frames, frame, threads),
+    ]  # fmt: skip
+    payload = {
+        "still": str(folder / "still.yuv"), "width": frame.width, "height": frame.height, "frames": frames,
+        "movement": movement, "threads": threads, "command": command, "cwd": str(folder),
+    }  # fmt: skip
+    deadline_s = runtime.settings.ffmpeg_deadline_s
+    answer = await runtime.workers.call("film_still", payload, deadline_s=deadline_s)
+    runtime.ffmpeg.judge(answer["code"], answer["said"])
+
+
+async def _film_clip(
+    timed: TimedShot, frame: Frame, filters: list[str], folder: Path, runtime: LocalRuntime
+) -> None:
+    """Write `folder/out.mp4` from a moving picture: cut or held to the shot's length."""
+    clip = timed.shot.clip or timed.shot.panel
+    (folder / "clip.mp4").symlink_to(clip.absolute())
+    held = f"tpad=stop_mode=clone:stop_duration={timed.duration_ms / 1000:.3f}"
+    chain = [f"fps={frame.fps}", *_fitted(frame, "out_range=tv"), held, *filters]
+    await runtime.ffmpeg.run(["-i", "clip.mp4", *_encode(chain, timed.frames, frame, 1)], cwd=folder)
+
+
+def _fitted(frame: Frame, colours: str) -> list[str]:
+    """Fill the frame, cut what sticks out, and make it what every player takes."""
+    size = f"{frame.width}:{frame.height}"
+    scaled = f"scale={size}:force_original_aspect_ratio=increase:flags=bicubic:{colours}"
+    return [scaled, f"crop={size}", "setsar=1", "format=yuv420p"]
+
+
+def _encode(filters: list[str], frames: int, frame: Frame, threads: int) -> list[str]:
+    """Return the encoder's arguments: equal for all segments, and without B frames, so that they join by copying."""
+    return [
+        *(("-filter_threads", str(threads), "-vf", ",".join(filters)) if filters else ()),
+        "-frames:v", str(frames), "-an", "-c:v", "libx264", "-preset", "superfast", "-crf", "21", "-bf", "0",
+        "-g", str(frame.fps * 2), "-pix_fmt", "yuv420p", *_MARKED, "-threads", str(threads),
+        "-video_track_timescale", str(frame.fps * 512), "out.mp4",
+    ]  # fmt: skip

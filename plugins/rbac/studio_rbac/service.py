@@ -1,0 +1,84 @@
+"""Decides, with a short memory in the process: a revoked right is gone within a second, everywhere."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+
+from studio_projects.api import Projects
+
+from studio import AccessQuery, Actor, Decision, Doc, PluginContext
+from studio_rbac.roles import ROLES, permissions_of
+
+MEMORY_S = 0.8
+"""How long a role is believed without asking: below the second that a revocation may take elsewhere."""
+MEMORY_SIZE = 10_000
+NO = Decision(allowed=False)
+
+
+class RoleService:
+    """Answers `authorize` and shows who may what."""
+
+    def __init__(self, ctx: PluginContext) -> None:
+        self._ctx = ctx
+        self._projects = ctx.service(Projects)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
+        self._projects.on_membership_change(self._forget)
+        self._roles: OrderedDict[tuple[str, str], tuple[float, str | None]] = OrderedDict()
+        self._changes = 0
+        """Counts changed memberships: what was read before a change is not remembered after it."""
+        names = [name for name, permission in ctx.permissions.items() if permission.scope == "project"]
+        self._permissions = {role: permissions_of(role, names) for role in ROLES}
+
+    async def decide(self, query: AccessQuery) -> Decision:
+        """Answer whether the actor may: platform rights need an admin, project rights a role that holds them.
+
+        A permission that nobody registers and a project's without a project are a no for everybody.
+        """
+        actor, permission = query.actor, self._ctx.permissions.get(query.permission)
+        if permission is None or (actor.scopes and permission.name not in actor.scopes):
+            return NO
+        if permission.scope == "platform":
+            return Decision(allowed=actor.platform_role == "admin")
+        role = await self.role_of(actor.user_id, query.project_id) if query.project_id else None
+        if role is None:
+            return NO
+        return Decision(allowed=permission.name in self._permissions.get(role, ()), visible=True)
+
+    async def role_of(self, user_id: str, project_id: str) -> str | None:
+        """Return a user's role, from memory when it is younger than 0.8 s."""
+        key, now, changes = (user_id, project_id), time.monotonic(), self._changes
+        known = self._roles.get(key)
+        if known and known[0] > now:
+            return known[1]
+        role = await self._projects.role_of(user_id, project_id)
+        if changes == self._changes:
+            self._roles[key] = (now + MEMORY_S, role)
+        if len(self._roles) > MEMORY_SIZE:
+            self._roles.popitem(last=False)
+        return role
+
+    async def _forget(self, user_id: str, project_id: str) -> None:
+        self._changes += 1
+        self._roles.pop((user_id, project_id), None)
+
+    def list_permissions(self) -> list[Doc]:
+        """Return every registered permission."""
+        return [
+            {"name": p.name, "title": p.title, "scope": p.scope}
+            for p in sorted(self._ctx.permissions.values(), key=lambda p: p.name)
+        ]
+
+    def list_roles(self) -> list[Doc]:
+        """Return the built-in roles with what they hold."""
+        return [
+            {"key": key, "title": title, "builtin": True, "permissions": sorted(self._permissions[key])}
+            for key, (title, _) in ROLES.items()
+        ]
+
+    async def my_permissions(self, actor: Actor, project_id: str) -> Doc:
+        """Return the actor's role in a project and what it holds."""
+        role = await self.role_of(actor.user_id, project_id)
+        held = self._permissions.get(role or "", frozenset())
+        if actor.scopes:
+            held &= actor.scopes
+        return {"role": role, "permissions": sorted(held)}

@@ -1,0 +1,1 @@
+"""Realtime events over Socket.IO."""

@@ -1,0 +1,1 @@
+"""Realtime events as a server-sent event stream."""

@@ -1,0 +1,1 @@
+"""Stories: import, scenes, shots, cast, versions and the breakdown of a script into shots."""

@@ -1,0 +1,110 @@
+"""The plugin's door: wiring only."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+from studio import ActivityAction, Collection, Index, Manifest, Permission, StudioHooks, hookimpl
+
+from studio_stories.api import Stories
+from studio_stories.cast import CastService
+from studio_stories.editing import EditingService
+from studio_stories.jobs import KIND, BreakdownService
+from studio_stories.migrations import MIGRATIONS
+from studio_stories.routes import READ, WRITE, routes
+from studio_stories.service import StoryService
+from studio_stories.settings import StoriesSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from contextlib import AbstractAsyncContextManager
+
+    from studio import Doc, JobKind, Migration, PluginContext, Route
+
+_BY_NAME = Index((("story_id", 1), ("name", 1)), unique=True, case_insensitive=True)
+COLLECTIONS = (
+    Collection("stories", "stories", (Index((("project_id", 1), ("_id", -1))),)),
+    Collection("story_versions", "stories", (Index((("story_id", 1), ("version", 1)), unique=True),)),
+    Collection("scenes", "stories", (Index((("story_id", 1), ("order", 1))),)),
+    Collection(
+        "shots", "stories", (Index((("story_id", 1), ("order", 1))), Index((("scene_id", 1), ("order", 1))))
+    ),
+    Collection("characters", "stories", (_BY_NAME,)),
+    Collection("locations", "stories", (_BY_NAME,)),
+    Collection("props", "stories", (_BY_NAME,)),
+)
+_DONE = {"created": "added", "updated": "edited", "deleted": "deleted", "reordered": "moved"}
+ACTIVITIES = (
+    ActivityAction("story.created", "Story “{name}” imported with {scenes} scenes", "story"),
+    ActivityAction("story.imported", "Story “{name}” replaced by a new file (version {version})", "story"),
+    ActivityAction("story.updated", "Story “{name}” edited", "story"),
+    ActivityAction("story.deleted", "Story “{name}” deleted", "story"),
+    ActivityAction("story.restored", "Story “{name}” restored to version {version}", "story"),
+    ActivityAction("story.breakdown_started", "Breakdown of “{name}” started", "story"),
+    ActivityAction("story.breakdown_finished", "“{name}” broken down into {shots} shots", "story"),
+    *(
+        ActivityAction(f"{kind}.{code}", f"{kind.capitalize()} {{name}} {_DONE[code]}", kind)
+        for kind in ("scene", "shot", "character", "location", "prop")
+        for code in _DONE
+        if code != "reordered" or kind in {"scene", "shot"}
+    ),
+)
+
+
+class Plugin(StudioHooks):
+    """Stories, scenes, shots and their cast."""
+
+    manifest: ClassVar[Manifest] = Manifest("stories", provides=("Stories",), settings=StoriesSettings)
+
+    @hookimpl
+    def register_routes(self, ctx: PluginContext) -> Iterable[Route]:
+        """Return the table of routes."""
+        return routes(ctx.settings(StoriesSettings).max_file_bytes)
+
+    @hookimpl
+    def register_collections(self, ctx: PluginContext) -> Iterable[Collection]:  # noqa: ARG002 - the hook's signature
+        """Return the collections of the stories database."""
+        return COLLECTIONS
+
+    @hookimpl
+    def register_migrations(self, ctx: PluginContext) -> Iterable[Migration]:  # noqa: ARG002 - the hook's signature
+        """Return the data migrations."""
+        return MIGRATIONS
+
+    @hookimpl
+    def register_permissions(self, ctx: PluginContext) -> Iterable[Permission]:  # noqa: ARG002 - the hook's signature
+        """Return the rights to read and to write stories."""
+        return (Permission(READ, "Read stories and shots"), Permission(WRITE, "Edit stories and shots"))
+
+    @hookimpl
+    def register_jobs(self, ctx: PluginContext) -> Iterable[JobKind]:
+        """Return the breakdown."""
+        return (BreakdownService(StoryService(ctx)).kind(),)
+
+    @hookimpl
+    def register_activities(self, ctx: PluginContext) -> Iterable[ActivityAction]:  # noqa: ARG002 - the hook's signature
+        """Return what the services log."""
+        return ACTIVITIES
+
+    @hookimpl
+    def lifespan(self, ctx: PluginContext) -> AbstractAsyncContextManager[None]:
+        """Provide the services."""
+        return _services(ctx)
+
+    @hookimpl
+    async def job_changed(self, ctx: PluginContext, job: Doc) -> None:
+        """Put a story's status back when its breakdown failed or was cancelled."""
+        if job["kind"] == KIND and job["state"] in {"failed", "cancelled"}:
+            await ctx.service(BreakdownService).failed(job)
+
+
+@asynccontextmanager
+async def _services(ctx: PluginContext) -> AsyncIterator[None]:
+    stories = StoryService(ctx)
+    ctx.provide(StoryService, stories)
+    ctx.provide(Stories, stories)  # type: ignore[type-abstract]  # a protocol is the key
+    ctx.provide(EditingService, EditingService(stories))
+    ctx.provide(CastService, CastService(stories))
+    ctx.provide(BreakdownService, BreakdownService(stories))
+    yield

@@ -1,0 +1,1 @@
+"""The workbench of a project: dashboard, timelines, renders and exports."""

@@ -1,0 +1,255 @@
+"""Builds the platform and starts and stops it in order; the only owner of signals."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from studio.activity import ACTIVITY_COLLECTION, Activity
+from studio.auth import Auth
+from studio.cache import Cache
+from studio.database import connect
+from studio.database.schema import PLUGIN_STATE
+from studio.dispatch import Dispatcher
+from studio.errors import ConfigError, PluginError
+from studio.http_client import HttpClients
+from studio.jobs import JOBS_COLLECTION, Jobs
+from studio.plugins import Services
+from studio.plugins.loader import Loader
+from studio.plugins.manifest import KERNEL
+from studio.providers import Providers
+from studio.realtime import Realtime
+from studio.settings import LoadedSettings, load_plugin_choice, load_settings
+from studio.system import system_declared
+from studio.telemetry import Metrics, configure_logging, get_logger, register_secret
+from studio.web.application import application_of, refuse_bad_routes
+from studio.web.connections import close_silent
+from studio.web.idempotency import IDEMPOTENCY_COLLECTION
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from studio.database.schema import DeclaredDatabase
+
+SETTLE_S = 3.0
+"""How long a stop waits until what was logged is stored and told."""
+log = get_logger("studio.app")
+
+
+class Studio:
+    """One application. Use `running()`; `database` replaces the configured one (tests, benchmarks)."""
+
+    def __init__(
+        self,
+        *,
+        config_dir: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        database: DeclaredDatabase | None = None,
+    ) -> None:
+        environment, choice = load_plugin_choice(config_dir=config_dir, environ=environ)
+        self.loader = Loader(environment, choice)
+        self.loaded: LoadedSettings = load_settings(
+            self.loader.import_all(), config_dir=config_dir, environ=environ
+        )
+        self.settings = self.loaded.settings
+        self._log = configure_logging(self.settings)
+        for secret in self.loaded.secrets():
+            register_secret(secret)
+        self.dispatcher = Dispatcher(self.settings.owners.model_dump())
+        self.registry = self.loader.registry
+        self.services = Services()
+        self.services.settings = self.settings
+        self.services.auth = Auth(self.dispatcher)
+        self.metrics = Metrics()
+        self._database = database
+        self._stack = AsyncExitStack()
+        self.timings: dict[str, float] = {}
+        self.app: web.Application
+        self.ready = False
+        self.registry.add(
+            KERNEL,
+            system_declared(
+                self, (ACTIVITY_COLLECTION, JOBS_COLLECTION, IDEMPOTENCY_COLLECTION, PLUGIN_STATE)
+            ),
+        )
+        self.services.finalize = functools.partial(self.dispatcher.each, "finalize_asset")
+        self.loader.register_all(self.dispatcher, self.services, self.loaded.plugins)
+        while bad := refuse_bad_routes(self):  # a refused plugin takes its permissions along
+            self.loader.refuse(bad, self.dispatcher)
+        self.services.permissions = self.registry.index("permissions")
+        for decision, owner in self.settings.owners.model_dump().items():
+            if owner not in self.registry.plugins:
+                self.loaded.warnings.append(
+                    f"owners.{decision}: the plugin {owner!r} is not there, so the answer is always no"
+                )
+
+    async def start(self) -> None:
+        """Connect, start the plugins, and build the web application; nothing listens yet."""
+        services, registry = self.services, self.registry
+        services.http = HttpClients(self.settings, self.metrics)
+        self._stack.push_async_callback(services.http.close)
+        await self._timed("backends", self._connect())
+        services.providers = Providers(self.settings, self.dispatcher)
+        strict = self.settings.environment in ("development", "test")
+        services.activity = Activity(
+            services.database, self.dispatcher, registry.index("activities"), strict=strict
+        )
+        services.realtime = Realtime(services.cache, registry.index("events"))
+        services.jobs = Jobs(services.database, self.dispatcher, services.providers, self.settings.jobs)
+        await self._enter_service(services.activity)
+        await self._enter_service(services.realtime)
+        self._stack.push_async_callback(
+            self.loader.stop_all, self.dispatcher, self.settings.server.shutdown_s / 4
+        )
+        self._stack.push_async_callback(self._settle)
+        await self._timed("plugins", self.loader.start_all(self.dispatcher, self._migrate))
+        for name in tuple(registry.plugins):
+            await self._wire(name)
+        services.permissions = registry.index("permissions")
+        services.activity.actions = registry.index("activities")
+        services.realtime.events = registry.index("events")
+        await self._enter_service(services.jobs)
+        self.app = application_of(self)
+        self.ready = True
+
+    async def stop(self) -> None:
+        """Stop everything in reverse order; each step has its own deadline."""
+        self.ready = False
+        await self._stack.aclose()
+
+    async def _connect(self) -> None:
+        database_url, cache_url = await asyncio.gather(
+            self._address("database_backend", self.settings.database.url),
+            self._address("cache_backend", self.settings.cache.url),
+        )
+        self.services.cache = Cache(cache_url, self.settings.cache.prefix)
+        self._stack.push_async_callback(self.services.cache.close)
+        database = self._database or connect(self.settings.database, database_url)
+        self._stack.push_async_callback(database.close)
+        database.declare(self.registry.all("collections"))
+        await database.ensure()
+        self.services.database = self._connected = database
+
+    async def _address(self, hook: str, configured: Any) -> str | None:
+        if configured is not None:
+            return str(configured.get_secret_value())
+        if hook == "database_backend" and self._database is not None:
+            return None
+        try:
+            backend: AbstractAsyncContextManager[str] | None = self.dispatcher.backend(hook)
+            return await self._stack.enter_async_context(backend) if backend else None
+        except Exception as error:
+            if hook == "database_backend" or isinstance(error, ConfigError):
+                raise
+            log.exception("cache_backend_failed", hint="the platform works without a cache, slower")
+            return None
+
+    async def _enter_service(self, service: Any) -> None:
+        await service.start()
+        self._stack.push_async_callback(service.stop)
+
+    async def _migrate(self, name: str) -> None:
+        await self._connected.migrate(name, self.registry.plugins[name].migrations)
+
+    async def _wire(self, name: str) -> None:
+        """Hand what a started plugin offers to the kernel's services; one that cannot is stopped again."""
+        services, record = self.services, self.loader.records.get(name)
+        if record is None or record.ctx is None:
+            return
+        declared = self.registry.plugins[name]
+        try:
+            transports = self.dispatcher.collect("realtime_backends", name)
+            backend = self.dispatcher.ask("job_backend", name)
+            services.providers.register(name, record.ctx, declared.providers)
+        except PluginError as error:
+            await self.loader.drop(name, "wire", str(error), self.dispatcher)
+            return
+        services.realtime.transports.extend(transports)
+        services.jobs.backend = services.jobs.backend or backend
+        services.jobs.register(declared.jobs, name)
+
+    async def _settle(self) -> None:
+        """Store and tell what happened while the plugins that listen are still there."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                await self.services.activity.flush()
+        await self.dispatcher.drain()
+
+    async def _timed(self, phase: str, work: Any) -> None:
+        start = time.perf_counter()
+        await work
+        self.timings[phase] = (time.perf_counter() - start) * 1000
+
+
+@asynccontextmanager
+async def running(studio: Studio) -> AsyncIterator[Studio]:
+    """Start `studio` and stop it at the end, also when the start fails half-way."""
+    try:
+        await studio.start()
+        yield studio
+    finally:
+        await studio.stop()
+
+
+async def serve(studio: Studio) -> None:
+    """Listen until SIGTERM or SIGINT; raises OSError when the port is taken."""
+    settings = studio.settings.server
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with _bind(settings.host, settings.port) as listener:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, _begin_stop, stop, settings.shutdown_s)
+        async with running(studio):
+            runner = web.AppRunner(
+                studio.app, access_log=None, handle_signals=False, shutdown_timeout=settings.shutdown_s / 4
+            )
+            await runner.setup()
+            await web.SockSite(runner, listener, backlog=1024).start()
+            assert runner.server  # noqa: S101 - setup() has made it
+            sweeper = asyncio.create_task(close_silent(runner.server))
+            host, port = listener.getsockname()[:2]
+            log.info(
+                "ready", address=f"http://{host}:{port}", **{k: round(v) for k, v in studio.timings.items()}
+            )
+            await stop.wait()
+            studio.ready = False
+            await studio.services.realtime.stop()  # open streams would hold the clean-up
+            sweeper.cancel()
+            await runner.cleanup()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _begin_stop(stop: asyncio.Event, limit_s: float) -> None:
+    """Ask for the stop, and make sure of it: a plugin's thread or exit handler cannot hold the process."""
+    stop.set()
+
+    def force() -> None:
+        sys.stderr.write(f"studio: still not stopped after {limit_s:g} s, ending now\n")
+        os._exit(0)
+
+    timer = threading.Timer(limit_s, force)
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,52 @@
+"""The `studio` command. Plugins add their own groups by `register_commands`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from studio.cli import inspect, run
+from studio.errors import ConfigError
+from studio.plugins.loader import PluginStartError
+
+EX_CONFIG = 78
+
+app = typer.Typer(
+    name="studio",
+    help="The backend of a generative film studio.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+run.add_to(app)
+inspect.add_to(app)
+
+
+def main() -> None:
+    """Run the command line; a wrong configuration ends with exit code 78 and every problem named."""
+    try:
+        _add_plugin_commands(sys.argv[1:])
+        app()
+    except ConfigError as error:
+        _fail("The configuration has errors:", error.problems, EX_CONFIG)
+    except PluginStartError as error:
+        _fail("Studio did not start:", [str(error)], 1)
+
+
+def _fail(title: str, lines: list[str], code: int) -> None:
+    sys.stderr.write(title + "\n" + "".join(f"  - {line}\n" for line in lines))
+    raise SystemExit(code)
+
+
+def _add_plugin_commands(arguments: list[str]) -> None:
+    """Load the plugins' commands only when the kernel does not know the word: `studio serve` pays nothing."""
+    known = {command.name for command in app.registered_commands}
+    known |= {group.typer_instance.info.name for group in app.registered_groups if group.typer_instance}
+    word = next((a for a in arguments if not a.startswith("-")), None)
+    if word in known or (word is None and "--help" not in arguments):
+        return
+    from studio.app import Studio  # noqa: PLC0415 - imports the whole platform
+
+    for _, group in Studio().registry.all("commands"):
+        app.add_typer(group)

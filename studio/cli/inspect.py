@@ -1,0 +1,114 @@
+"""Commands that look and change nothing: check, plugins, routes, openapi."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from studio.app import Studio
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+plugins = typer.Typer(
+    name="plugins", help="What is installed, what is on, and what failed.", no_args_is_help=True
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this room."""
+    app.command(name="check")(check)
+    app.command(name="routes")(routes)
+    app.command(name="openapi")(openapi)
+    app.add_typer(plugins)
+
+
+def _studio() -> Studio:
+    from studio.app import Studio  # noqa: PLC0415 - imports the whole platform
+
+    return Studio()
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def check() -> None:
+    """Check configuration and plugins without starting; exit 78 on wrong settings, 1 on a broken plugin."""
+    studio = _studio()
+    for warning in studio.loaded.warnings:
+        sys.stdout.write(f"warning: {warning}\n")
+    broken = [r for r in studio.loader.records.values() if r.state in ("failed", "blocked")]
+    for record in broken:
+        sys.stdout.write(f"plugin {record.name}: {record.state} in {record.phase}: {record.error}\n")
+    if broken:
+        raise SystemExit(1)
+    sys.stdout.write(
+        f"ok: {len(studio.registry.plugins) - 1} plugins, environment {studio.settings.environment}\n"
+    )
+
+
+@plugins.command(name="list")
+def list_plugins(*, as_json: JsonOption = False) -> None:
+    """List every installed plugin with its state."""
+    found = [record.describe() for record in _studio().loader.records.values()]
+    if as_json:
+        _print_json(found)
+        return
+    table = Table("plugin", "state", "version", "distribution", "import ms", "register ms")
+    for item in found:
+        times = item["timingsMs"]
+        cells = [item[key] or "" for key in ("name", "state", "version", "distribution")]
+        cells += [times.get(phase, "") for phase in ("import", "register")]
+        table.add_row(*(escape(str(cell)) for cell in cells))
+    Console().print(table)
+    for item in found:
+        if item["error"]:
+            sys.stdout.write(f"{item['name']}: {item['state']} in {item['phase']}: {item['error']}\n")
+
+
+@plugins.command(name="show")
+def show_plugin(name: str, *, as_json: JsonOption = False) -> None:
+    """Show one plugin: where it comes from, what it declares, why it is off."""
+    from studio.plugins.registry import KEYS  # noqa: PLC0415 - imports the whole platform
+
+    studio = _studio()
+    record = studio.loader.records.get(name)
+    if record is None:
+        sys.stderr.write(
+            f"studio: no plugin {name!r} is installed; known: {', '.join(studio.loader.records)}\n"
+        )
+        raise SystemExit(1)
+    declared = studio.registry.plugins.get(name)
+    kinds = (
+        {kind: [key(item) for item in getattr(declared, kind)] for kind, key in KEYS.items()}
+        if declared
+        else {}
+    )
+    found = record.describe() | {kind: keys for kind, keys in kinds.items() if keys}
+    if as_json:
+        _print_json(found)
+        return
+    for key, value in found.items():
+        text = "\n".join(value) if isinstance(value, list) else value
+        sys.stdout.write(f"{key:14} {str(text).replace(chr(10), chr(10) + ' ' * 15)}\n")
+
+
+def routes() -> None:
+    """List every route with its plugin and permission."""
+    table = Table("method", "path", "permission", "plugin")
+    for owner, route in _studio().registry.all("routes"):
+        table.add_row(*map(escape, (route.method, route.path, route.permission, owner)))
+    Console().print(table)
+
+
+def openapi() -> None:
+    """Print the OpenAPI 3.1 document."""
+    from studio.system import openapi_of  # noqa: PLC0415 - imports the whole platform
+
+    _print_json(openapi_of(_studio()))

@@ -1,0 +1,22 @@
+"""Where the two databases are, and how long a call may take."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class DatabaseSettings(BaseModel):
+    """The table `[database]`. Without a URL the plugin that answers `database_backend` gives one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: SecretStr | None = None
+    stories_url: SecretStr | None = None
+    """A second server for the `stories` database; None keeps both on one client."""
+    studio_name: str = Field("studio", min_length=1, max_length=63, pattern=r'^[^/\\. "$]+$')
+    stories_name: str = Field("stories", min_length=1, max_length=63, pattern=r'^[^/\\. "$]+$')
+    driver: Literal["pymongo", "motor"] = "pymongo"
+    timeout_ms: int = Field(1500, ge=50, le=60_000)
+    """Total time of one call, retries and server selection included."""

@@ -1,0 +1,174 @@
+"""Every hook of Studio. A plugin is `class Plugin(StudioHooks)` whose methods carry `@hookimpl`.
+
+A hook takes the plugin's context and at most one payload. Registration hooks are asked once at start, in load order;
+decisions are asked of the owner that the configuration names; the chain runs in order; notifications are isolated,
+with 2 s each, and switched off after three failures in 60 s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import pluggy
+
+from studio.plugins.manifest import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    import typer
+
+    from studio.activity import ActivityAction
+    from studio.auth import AccessQuery, Actor, Credentials, Decision, Permission
+    from studio.database import Collection, Migration
+    from studio.health import HealthCheck
+    from studio.jobs import CostDecision, CostHold, CostSettlement, JobBackend, JobKind
+    from studio.model import Doc
+    from studio.plugins.context import PluginContext
+    from studio.providers import ProviderSpec
+    from studio.realtime import Event, RealtimeTransport
+    from studio.web import Middleware, Route
+
+F = TypeVar("F", bound="Callable[..., Any]")
+_spec = pluggy.HookspecMarker("studio")
+_impl = pluggy.HookimplMarker("studio")
+
+
+def hookimpl(function: F) -> F:
+    """Mark a method as the implementation of the hook of the same name."""
+    return _impl(function)
+
+
+class StudioHooks:
+    """The base of every plugin: what it does not override is not asked."""
+
+    manifest: ClassVar[Manifest]
+
+    # ------------------------------------------------------------ registration (sync, once)
+
+    @_spec
+    def register_routes(self, ctx: PluginContext) -> Iterable[Route]:
+        """Return the plugin's routes, all under the prefixes it has reserved."""
+        return ()
+
+    @_spec
+    def register_middlewares(self, ctx: PluginContext) -> Iterable[Middleware]:
+        """Return middlewares `async (request, handler) -> response` round the plugin's own routes, outermost first."""
+        return ()
+
+    @_spec
+    def register_collections(self, ctx: PluginContext) -> Iterable[Collection]:
+        """Return the collections that the plugin owns, with their indexes."""
+        return ()
+
+    @_spec
+    def register_migrations(self, ctx: PluginContext) -> Iterable[Migration]:
+        """Return the plugin's data migrations; each runs once, before `lifespan`."""
+        return ()
+
+    @_spec
+    def register_permissions(self, ctx: PluginContext) -> Iterable[Permission]:
+        """Return the permissions that the plugin's routes name."""
+        return ()
+
+    @_spec
+    def register_providers(self, ctx: PluginContext) -> Iterable[ProviderSpec]:
+        """Return provider declarations; nothing is imported until one is used."""
+        return ()
+
+    @_spec
+    def register_jobs(self, ctx: PluginContext) -> Iterable[JobKind]:
+        """Return the kinds of job that the plugin owns."""
+        return ()
+
+    @_spec
+    def register_events(self, ctx: PluginContext) -> Iterable[Event]:
+        """Return the realtime events that the plugin publishes."""
+        return ()
+
+    @_spec
+    def register_activities(self, ctx: PluginContext) -> Iterable[ActivityAction]:
+        """Return the activity actions that the plugin logs."""
+        return ()
+
+    @_spec
+    def register_templates(self, ctx: PluginContext) -> Iterable[Path]:
+        """Return folders of Jinja templates, addressed as `<plugin name>/<file>`."""
+        return ()
+
+    @_spec
+    def register_commands(self, ctx: PluginContext) -> Iterable[typer.Typer]:
+        """Return command groups for the `studio` command line; each Typer names itself."""
+        return ()
+
+    @_spec
+    def register_health_checks(self, ctx: PluginContext) -> Iterable[HealthCheck]:
+        """Return checks for `/readyz`, each with its own deadline."""
+        return ()
+
+    # ------------------------------------------------------------ lifecycle and backends
+
+    @_spec
+    def lifespan(self, ctx: PluginContext) -> AbstractAsyncContextManager[None]:
+        """Return a context manager entered before listening and left at stop; provide services in it."""
+        raise NotImplementedError
+
+    @_spec
+    def database_backend(self, ctx: PluginContext) -> AbstractAsyncContextManager[str] | None:
+        """Return a context manager that yields a MongoDB URL, asked only when none is configured."""
+
+    @_spec
+    def cache_backend(self, ctx: PluginContext) -> AbstractAsyncContextManager[str] | None:
+        """Return a context manager that yields a Redis URL, asked only when none is configured."""
+
+    @_spec
+    def realtime_backends(self, ctx: PluginContext) -> Iterable[RealtimeTransport]:
+        """Return the transports that carry published events; asked after every `lifespan` has started."""
+        return ()
+
+    @_spec
+    def job_backend(self, ctx: PluginContext) -> JobBackend | None:
+        """Return the job engine; the first plugin in load order with an answer has it."""
+
+    # ------------------------------------------------------------ decisions (first answer of the configured owner)
+
+    @_spec
+    def authenticate(self, ctx: PluginContext, credentials: Credentials) -> Awaitable[Actor | None]:
+        """Return who the credentials belong to, None when they are not good."""
+        raise NotImplementedError
+
+    @_spec
+    def authorize(self, ctx: PluginContext, query: AccessQuery) -> Awaitable[Decision | None]:
+        """Return whether the actor may; None means no."""
+        raise NotImplementedError
+
+    @_spec
+    def hold_cost(self, ctx: PluginContext, hold: CostHold) -> Awaitable[CostDecision | None]:
+        """Reserve the estimated cost once per (job, attempt); None means no."""
+        raise NotImplementedError
+
+    @_spec
+    def settle_cost(self, ctx: PluginContext, settlement: CostSettlement) -> Awaitable[bool | None]:
+        """Capture or release a hold, once per (job, attempt, kind); True when it is recorded."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ chain (in order, inside `finalizing`)
+
+    @_spec
+    def finalize_asset(self, ctx: PluginContext, asset: Doc) -> Awaitable[Doc | None]:
+        """Return fields to set on the new asset (scores, thumbnail, moderation), None for nothing to add."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ notifications (isolated, 2 s)
+
+    @_spec
+    def activity_recorded(self, ctx: PluginContext, activity: Doc) -> Awaitable[None]:
+        """An activity was stored."""
+        raise NotImplementedError
+
+    @_spec
+    def job_changed(self, ctx: PluginContext, job: Doc) -> Awaitable[None]:
+        """A job entered another state or made progress."""
+        raise NotImplementedError

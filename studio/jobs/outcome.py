@@ -1,0 +1,158 @@
+"""What follows once a vendor has answered, refused or gone silent: keep, try again, give up, cancel."""
+
+from __future__ import annotations
+
+import random
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+
+from studio.errors import StorageFullError, StudioError, UnavailableError
+from studio.jobs.cost import bill_of
+from studio.providers.contract import Generation, GenerationError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from studio.jobs.contract import JobKind
+    from studio.jobs.settings import JobsSettings
+    from studio.jobs.store import JobStore
+    from studio.model import Doc
+    from studio.providers import BoundProvider, Providers
+
+CRASHES = 3
+KEEP_TRYING_MS = 5_000
+LONGEST_PAUSE_S = 60.0
+log = structlog.get_logger("studio.jobs")
+
+
+class Outcomes:
+    """The half of the machine that starts with an answer. `ring(job, delay_s)` has it stepped again."""
+
+    def __init__(self, store: JobStore, providers: Providers, settings: JobsSettings) -> None:
+        self._store, self._providers, self._retry_s = store, providers, settings.retry_s
+        self.kinds: dict[str, tuple[str, JobKind]] = {}
+        self.ring: Callable[[Doc, float], Awaitable[None]]
+
+    async def admit(self, job: Doc) -> Doc | None:
+        """Price, hold and queue a waiting job."""
+        raise NotImplementedError
+
+    def _kind(self, job: Doc) -> JobKind:
+        return self.kinds[job["kind"]][1]
+
+    def _provider(self, job: Doc) -> BoundProvider:
+        return self._providers.get(self._kind(job).capability, job["provider"], job["model"])
+
+    def _overdue(self, job: Doc) -> bool:
+        now = self._store.now()
+        return bool(now - job.get("started_at", now) > self._kind(job).deadline_s * 1000)
+
+    async def _put_off(
+        self, job_id: str, wait_ms: float, fields: Doc | None = None, *, crashes: int = 0
+    ) -> None:
+        fields = {"next_at": self._store.now() + int(wait_ms), **(fields or {})}
+        change = {"$set": fields, "$inc": {"crashes": crashes}, "$unset": {"lease_owner": ""}}
+        await self._store.jobs.update({"_id": job_id, "next_at": {"$exists": True}}, change)
+
+    async def _take(self, job: Doc) -> Doc | None:
+        """Take over an orphan; None when somebody works on it, or it has stopped its workers too often."""
+        died = int("lease_owner" in job)
+        if not self._store.orphaned(job) or await self._poisoned(job, died):
+            return None
+        return await self._store.change(
+            job, job["state"], self._store.leased() | {"crashes": job["crashes"] + died}
+        )
+
+    async def _poisoned(self, job: Doc, died: int = 0) -> bool:
+        if job["crashes"] + died < CRASHES:
+            return False
+        message = (
+            f"The work stopped {CRASHES} times without an answer ({job.get('fault', 'the process ended')})."
+        )
+        generation = Generation.model_validate(job["generation"]) if "generation" in job else None
+        await self._fail(job, GenerationError(code="crashed", message=message), generation)
+        return True
+
+    async def _accept(self, job: Doc) -> None:
+        generation, late = Generation.model_validate(job["generation"]), job["state"] == "cancelled"
+        async with self._store.lease(job):
+            try:
+                fields = await self._kind(job).accept(job, generation, late)
+            except (
+                UnavailableError,
+                StorageFullError,
+            ) as error:  # it is paid for: keep it until there is room
+                log.warning("job_result_waits", job_id=job["_id"], code=error.code, detail=error.detail)
+                await self._put_off(job["_id"], KEEP_TRYING_MS)
+            except StudioError as error:
+                await self._fail(job, failure_of(error, retryable=False), generation)
+            else:
+                fields = {**fields, "progress": {"pct": 100, "stage": "done"}}
+                state = "cancelled" if late else "succeeded"
+                await self._store.end(job, state, bill_of(job, generation), fields, owned=True)
+
+    async def _finalizing(self, job: Doc) -> None:
+        mine = await self._take(job)
+        if mine is not None:
+            await self._accept(mine)
+
+    async def _fail(
+        self,
+        job: Doc,
+        error: GenerationError,
+        generation: Generation | None = None,
+        *,
+        retry_after: float | None = None,
+    ) -> Doc | None:
+        """Fail this attempt and, if that may help, begin the next; None: somebody else moved the job."""
+        bill = bill_of(job, generation)
+        fields: Doc = {"error": error.model_dump()}
+        if job["state"] == "cancelled":
+            return await self._store.end(job, "cancelled", bill, {})
+        if not error.retryable or job["attempt"] >= job["max_attempts"] or self._overdue(job):
+            return await self._store.end(job, "failed", bill, fields)
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+        pause = retry_after or self._retry_s * 2 ** len(job["attempts"]) * jitter
+        ready = self._store.now() + int(min(pause, LONGEST_PAUSE_S) * 1000)
+        fields = next_attempt(job, self._store.now(), error.model_dump()) | self._store.leased()
+        fields |= {"ready_at": ready, "bill": bill}
+        waiting = await self._store.change(job, "waiting", fields, unset=("provider_job_id", "generation"))
+        if waiting is not None:
+            await self.admit(waiting)
+        return waiting
+
+    async def _cancelling(self, job: Doc) -> None:
+        if not self._store.orphaned(job):
+            return  # its submitter still waits for the vendor, and comes here itself
+        if "provider_job_id" not in job:
+            await self._store.end(job, "cancelled", bill_of(job, None), {})
+            return
+        if "generation" not in job:
+            await self._cancel_at_vendor(job)
+        delay = self._kind(job).poll_s
+        fields = {"finished_at": self._store.now(), "next_at": self._store.now() + int(delay * 1000)}
+        done = await self._store.change(job, "cancelled", fields, unset=("lease_owner", "dedupe_active"))
+        if done is not None:
+            await self.ring(done, delay)
+
+    async def _cancel_at_vendor(self, job: Doc) -> None:
+        with suppress(StudioError):  # how it ended there is asked by polling, whatever this call says
+            await self._provider(job).cancel(job["provider_job_id"])
+
+
+def failure_of(error: StudioError, *, retryable: bool | None = None) -> GenerationError:
+    """Return the job's error for an exception; rate limits and outages may be repeated by default."""
+    if retryable is None:
+        retryable = getattr(error, "retryable", error.status in (429, 503))
+    return GenerationError(
+        code=error.code, message=error.detail, retryable=retryable, input=error.extra.get("input")
+    )
+
+
+def next_attempt(job: Doc, now: int, error: Doc | None) -> Doc:
+    """Return the fields of the attempt after this one, which goes into `attempts`."""
+    kept = {key: job.get(key) for key in ("attempt", "provider", "provider_job_id", "started_at")}
+    past = [*job["attempts"], {**kept, "ended_at": now, "error": error}]
+    return {"attempt": job["attempt"] + 1, "attempts": past, "polls": 0, "progress": {"pct": 0, "stage": ""}}

@@ -1,0 +1,175 @@
+"""`Jobs`: the door to durable jobs, and what runs them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from studio.errors import ConflictError, NotFoundError, PluginError
+from studio.jobs.contract import TERMINAL
+from studio.jobs.cost import bill_of
+from studio.jobs.machine import Machine
+from studio.jobs.orders import Orders
+from studio.jobs.outcome import next_attempt
+from studio.jobs.scanner import QUEUE, LocalDoorbell, Scanner
+from studio.jobs.store import JobStore
+from studio.model import now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from studio.database import Database
+    from studio.dispatch import Dispatcher
+    from studio.jobs.contract import JobBackend, JobKind
+    from studio.jobs.settings import JobsSettings
+    from studio.model import Doc
+    from studio.providers import Providers
+    from studio.web.route import Page
+
+
+class Jobs(Orders):
+    """Durable jobs. Set `backend` before `start`; without one rings stay in this process."""
+
+    def __init__(
+        self,
+        database: Database,
+        dispatcher: Dispatcher,
+        providers: Providers,
+        settings: JobsSettings,
+        backend: JobBackend | None = None,
+        *,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        store = JobStore(database, dispatcher, settings, clock)
+        super().__init__(store, Machine(store, providers, settings))
+        self._machine.ring = self._ring
+        self._local = LocalDoorbell(settings.concurrency)
+        self._scanner = Scanner(self._store, self._machine, self._local, settings.scan_s)
+        self._scanning: asyncio.Task[None] | None = None
+        self._works, self.backend = settings.worker, backend
+        self.step = self._machine.step
+
+    def register(self, kinds: Iterable[JobKind], owner: str) -> None:
+        """Take in a plugin's kinds; raises PluginError naming both owners of a duplicate."""
+        for kind in kinds:
+            if kind.name in self._machine.kinds:
+                other = self._machine.kinds[kind.name][0]
+                raise PluginError(
+                    f"job {kind.name!r} belongs to plugin {other!r}, {owner!r} cannot have it too"
+                )
+            self._machine.kinds[kind.name] = (owner, kind)
+
+    async def start(self) -> None:
+        """Begin to work, or only to ring when this process is no worker."""
+        step = self.step if self._works else None
+        await self._local.start(step)
+        if self.backend is not None:
+            await self.backend.start(step)
+        if self._works:
+            self._scanning = asyncio.create_task(self._scanner.run(), name="jobs:scanner")
+
+    async def stop(self) -> None:
+        """Stop taking jobs and wait for running steps; what is cut here is resumed by the next process."""
+        if self._scanning is not None:
+            self._scanning.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._scanning
+        if self.backend is not None:
+            await self.backend.stop()
+        await self._local.stop()
+
+    async def _ring(self, job: Doc, delay_s: float) -> None:
+        await (self.backend or self._local).enqueue(job["_id"], delay_s, job["priority"])
+
+    async def get(self, job_id: str) -> Doc:
+        """Return a job; raises NotFoundError."""
+        job = await self._store.jobs.get(job_id)
+        if job is None or job_id == QUEUE:
+            raise NotFoundError("There is no such job.")
+        return job
+
+    async def page(
+        self, project_id: str, *, batch_id: str | None = None, state: str | None = None,
+        cursor: str | None = None, limit: int = 50,
+    ) -> Page:  # fmt: skip
+        """Return a project's jobs, newest first."""
+        where = {"project_id": project_id, "batch_id": batch_id, "state": state}
+        chosen = {key: value for key, value in where.items() if value is not None}
+        return await self._store.jobs.page(chosen, cursor=cursor, limit=limit, newest_first=True)
+
+    async def cancel(self, job_id: str) -> Doc:
+        """Cancel a job: a queued one at once, one under way as soon as its provider was told ("cancelling").
+
+        Raises ConflictError when its result is being stored, or it has ended otherwise.
+        """
+        job = await self.get(job_id)
+        while job["state"] not in ("cancelling", "cancelled"):
+            now = self._store.now()
+            if job["state"] == "finalizing" or job["state"] in TERMINAL:
+                raise ConflictError(f"The job is {job['state']} and cannot be cancelled any more.")
+            if job["state"] == "queued":
+                done = await self._store.end(
+                    job, "cancelled", bill_of(job, None), {"cancel_requested_at": now}
+                )
+            else:
+                fields = {"cancel_requested_at": now} | (
+                    {"next_at": now} if job["state"] == "submitted" else {}
+                )
+                done = await self._store.change(job, "cancelling", fields)
+            if done is not None:
+                await self._ring(done, 0.0)
+            job = done or await self.get(job_id)
+        return job
+
+    async def cancel_pending(self, *, project_id: str | None = None, batch_id: str | None = None) -> int:
+        """Cancel the queued jobs of a batch or a project, leave what is under way; returns how many."""
+        where = {"batch_id": batch_id} if batch_id is not None else {"project_id": project_id}
+        jobs = await self._store.jobs.find({**where, "state": "queued"})
+        fields = {"cancel_requested_at": self._store.now()}
+        ends = [await self._store.end(job, "cancelled", bill_of(job, None), fields) for job in jobs]
+        return sum(end is not None for end in ends)
+
+    async def retry(self, job_id: str) -> Doc:
+        """Begin another attempt of a failed or cancelled job, also of one whose charge is unknown.
+
+        Raises ConflictError while it runs or is being settled, BudgetExceededError when refused.
+        """
+        job = await self.get(job_id)
+        if job["state"] not in ("failed", "cancelled") or "next_at" in job:
+            raise ConflictError(
+                f"The job is {job['state']} or not settled yet: only an ended job can be retried."
+            )
+        fields = next_attempt(job, self._store.now(), job.get("error")) | self._store.leased()
+        kind = self._machine.kinds[job["kind"]][1]
+        fields |= {
+            "max_attempts": job["attempt"] + kind.max_attempts,
+            "crashes": 0,
+            "ready_at": self._store.now(),
+        }
+        if "dedupe_hash" in job:
+            fields["dedupe_active"] = True
+        unset = ("provider_job_id", "generation", "started_at", "finished_at", "error", "cancel_requested_at")
+        async with self._machine.busy(job_id):
+            waiting = await self._store.change(job, "waiting", fields, unset=unset)
+            queued = await self._machine.admit(waiting) if waiting else None
+        return queued or await self.get(job_id)
+
+    async def poke(self, provider: str, provider_job_id: str) -> bool:
+        """Poll a job now because its provider says that something happened; False when it is none of ours."""
+        job = await self._store.jobs.find_one({"provider": provider, "provider_job_id": provider_job_id})
+        if job is None or "next_at" not in job or "lease_owner" in job:
+            return False
+        seen = {"_id": job["_id"], "state_seq": job["state_seq"]}
+        await self._store.jobs.update(seen, {"$set": {"next_at": self._store.now()}})
+        await self._ring(job, 0.0)
+        return True
+
+    async def pause(self, *, paused: bool = True) -> None:
+        """Leave queued jobs where they are, in every process within a scan; jobs under way go on."""
+        await self._store.jobs.update(QUEUE, {"$set": {"paused": paused}}, upsert=True)
+        self._machine.paused = paused
+
+    async def resume(self) -> None:
+        """Let queued jobs run again."""
+        await self.pause(paused=False)

@@ -1,0 +1,41 @@
+"""The base of every model on the wire, and the shapes that all rooms share."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+Doc = dict[str, Any]
+"""A stored document: snake_case fields, `_id` a sortable string."""
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_lock = threading.Lock()
+_last = 0
+
+
+class Model(BaseModel):
+    """A model whose JSON is camelCase and whose body refuses unknown fields."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+
+def now_ms() -> int:
+    """Return the UTC wall clock in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def new_id() -> str:
+    """Return a ULID (26 characters, sortable by creation, strictly rising within a process).
+
+    Source: the ULID specification, 48 bits of milliseconds and 80 random bits in Crockford's base 32.
+    """
+    global _last  # noqa: PLW0603 - the last id is what makes the next one larger
+    with _lock:
+        value = max((now_ms() << 80) | int.from_bytes(os.urandom(10)), _last + 1)
+        _last = value
+    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))

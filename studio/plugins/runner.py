@@ -1,0 +1,97 @@
+"""One owner task per plugin: it enters `lifespan`, waits, and leaves it, so that scopes never cross tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from studio.errors import PluginError
+from studio.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from studio.dispatch import Implementation
+    from studio.plugins.state import PluginRecord
+
+log = get_logger("studio.plugins")
+GRACE_S = 1.0
+"""How long a cancelled start may take to unwind before its task is abandoned."""
+
+
+class PluginRunner:
+    """Starts and stops one plugin, `prepare(name)` first. Both return None, or why it failed."""
+
+    def __init__(
+        self,
+        record: PluginRecord,
+        lifespans: list[Implementation],
+        prepare: Callable[[str], Awaitable[object]],
+    ) -> None:
+        self._record, self._prepare = record, prepare
+        self._lifespan = next((impl for impl in lifespans if impl.plugin == record.name), None)
+        self._ready = asyncio.Event()
+        self._leave = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, *, warn_s: float, deadline_s: float) -> str | None:
+        """Enter the lifespan; gives up after `deadline_s`."""
+        self._task = asyncio.create_task(self._own(), name=f"plugin:{self._record.name}")
+        ready = asyncio.create_task(self._ready.wait())
+        warn_s = min(warn_s, deadline_s)
+        try:
+            for limit in (warn_s, deadline_s - warn_s):
+                await asyncio.wait({self._task, ready}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+                if self._ready.is_set() or self._task.done():
+                    return self._outcome()
+                log.warning(
+                    "plugin_slow_start", plugin=self._record.name, phase=self._record.phase, seconds=limit
+                )
+            await self._end()
+            return f"its {self._record.phase} did not end within plugins.start_deadline_s = {deadline_s:g} s"
+        finally:
+            ready.cancel()
+
+    async def stop(self, deadline_s: float) -> str | None:
+        """Leave the lifespan; what does not end in time is cancelled, then abandoned."""
+        self._leave.set()
+        if self._task is None:
+            return None
+        if not self._ready.is_set():  # the start itself was cut short
+            self._task.cancel()
+        await asyncio.wait({self._task}, timeout=deadline_s)
+        if not self._task.done():
+            await self._end()
+            return f"its lifespan did not end within {deadline_s:g} s"
+        return self._outcome()
+
+    async def _own(self) -> None:
+        try:
+            async with AsyncExitStack() as stack:
+                if self._record.ctx:
+                    stack.push_async_callback(self._record.ctx.close)
+                self._record.phase = "migrate"
+                await self._prepare(self._record.name)
+                self._record.phase = "start"
+                if self._lifespan:
+                    await stack.enter_async_context(self._lifespan())
+                self._ready.set()
+                await self._leave.wait()
+        except SystemExit as error:  # left alone it would end the event loop, not only this task
+            raise PluginError(f"it called sys.exit({error.code!r})") from error
+
+    async def _end(self) -> None:
+        assert self._task  # noqa: S101 - only called after start()
+        self._task.cancel()
+        await asyncio.wait({self._task}, timeout=GRACE_S)
+
+    def _outcome(self) -> str | None:
+        if self._task is None or not self._task.done():
+            return None
+        if self._task.cancelled():
+            return "its lifespan was cancelled"
+        error = self._task.exception()
+        if isinstance(error, PluginError):
+            return str(error)
+        return f"{type(error).__name__}: {error}" if error else None

@@ -1,0 +1,494 @@
+"""The provider contract: one shape of submit, poll and cancel for every medium.
+
+A provider is registered as a `ProviderSpec` whose `target` is a `"package.module:Class"` string, imported at first
+use. The class is constructed with one argument, the plugin's `PluginContext`. Files travel as local paths: the
+caller makes inputs readable before `submit`, and copies an output to storage before a job succeeds.
+Lengths are milliseconds, sizes are bytes or pixels, money is integer micro-USD.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "AssetScorer",
+    "Breakdown",
+    "BreakdownLine",
+    "BreakdownRequest",
+    "BreakdownShot",
+    "Capability",
+    "CharacterBrief",
+    "ChatMessage",
+    "ChatModel",
+    "ChatRequest",
+    "Estimate",
+    "FileStorage",
+    "FilmLine",
+    "FilmRenderer",
+    "FilmRequest",
+    "FilmShot",
+    "Generation",
+    "GenerationError",
+    "GenerationRequest",
+    "Generator",
+    "ImageGenerator",
+    "ImageRequest",
+    "Mail",
+    "Mailer",
+    "MediaFile",
+    "ModelSpec",
+    "MusicGenerator",
+    "MusicRequest",
+    "ProviderModel",
+    "ProviderSpec",
+    "ScoreRequest",
+    "ScriptAnalyst",
+    "ScriptElement",
+    "ScriptScene",
+    "ShotBrief",
+    "StoredBlob",
+    "VideoGenerator",
+    "VideoRequest",
+    "VoiceGenerator",
+    "VoiceInfo",
+    "VoiceRequest",
+    "WordTiming",
+]
+
+Capability = str
+"""image · image_edit · video · voice · music · chat · breakdown · film · score · storage · mail · issue_tracker · pipeline"""
+
+
+class ProviderModel(BaseModel):
+    """A value handed to or returned by a provider: immutable, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# ---------------------------------------------------------------- declarations
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model of a provider and its declared price.
+
+    `price_kind` says how `unit_price_uusd` counts; "unknown" stays unknown and is never guessed.
+    """
+
+    name: str
+    price_kind: Literal["free", "per_image", "per_second", "per_character", "per_token", "unknown"] = (
+        "unknown"
+    )
+    unit_price_uusd: int | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    formats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSpec:
+    """A declaration that costs nothing until it is used: `target` is "package.module:Class"."""
+
+    name: str
+    capability: Capability
+    target: str
+    models: tuple[ModelSpec, ...] = ()
+    priority: int = 100
+    """Lower comes first when the caller names no provider."""
+    missing: str | None = None
+    """Why this provider is off, e.g. "set STUDIO_ELEVENLABS__API_KEY"; None when it is on."""
+    deadline_s: float = 60.0
+    """Total time one call of this provider may take."""
+    idempotent_submit: bool = False
+    """Submitting the same `job_id` twice starts the work once and costs nothing: a lost submit may be repeated."""
+
+
+# ---------------------------------------------------------------- answers
+
+
+class MediaFile(ProviderModel):
+    """A finished output. Exactly one of `path` (a local file) and `url` (a vendor's, short-lived) is set."""
+
+    mime: str
+    path: Path | None = None
+    url: str | None = None
+    width: int | None = None
+    height: int | None = None
+    duration_ms: int | None = None
+    words: tuple[WordTiming, ...] = ()
+    """Voices only: when each word is spoken, relative to the start of the file."""
+    meta: dict[str, Any] = {}
+
+
+class WordTiming(ProviderModel):
+    """One spoken word; times in ms from the start of the line, `end_ms` exclusive."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+class GenerationError(ProviderModel):
+    """Why a generation failed; `input` names the refused part (prompt, image, voice…)."""
+
+    code: str
+    message: str
+    retryable: bool = False
+    input: str | None = None
+
+
+class Generation(ProviderModel):
+    """The state of one generation at the provider, as `submit` and `poll` report it."""
+
+    provider_job_id: str
+    state: Literal["running", "succeeded", "failed", "cancelled"] = "running"
+    percent: int | None = None
+    files: tuple[MediaFile, ...] = ()
+    data: dict[str, Any] = {}
+    """Outputs that are no file: a breakdown, a score, a text."""
+    error: GenerationError | None = None
+    cost_uusd: int | None = None
+    """The cost the vendor reported; None when it reports none."""
+    retry_after_s: float | None = None
+    """When to poll again, if the vendor says so."""
+
+
+class Estimate(ProviderModel):
+    """What a request would cost. `cost_uusd` None means unknown, which is not the same as free."""
+
+    cost_uusd: int | None
+    note: str = ""
+
+
+# ---------------------------------------------------------------- requests
+
+
+class GenerationRequest(ProviderModel):
+    """What every request carries. `job_id` is unique per job attempt: local providers may use it as their own id."""
+
+    job_id: str
+    model: str | None = None
+    params: dict[str, Any] = {}
+
+
+class CharacterBrief(ProviderModel):
+    """A character in the frame; `colour` is "#rrggbb" and stays the same through the whole film."""
+
+    name: str
+    colour: str = "#888888"
+
+
+class ShotBrief(ProviderModel):
+    """What a shot shows, structured. Local drawing reads it; vendors read `ImageRequest.prompt`."""
+
+    code: str = ""
+    """Scene number and shot letter, e.g. "3B"."""
+    int_ext: Literal["INT", "EXT", "INT/EXT"] = "INT"
+    location: str = ""
+    time_of_day: str = "DAY"
+    weather: Literal["clear", "rain", "snow", "fog", "storm", "wind"] = "clear"
+    shot_size: Literal["ELS", "LS", "MS", "MCU", "CU", "ECU", "OTS", "TWO"] = "MS"
+    movement: Literal["static", "push_in", "pull_out", "pan_left", "pan_right", "tilt_up", "tilt_down"] = (
+        "static"
+    )
+    characters: tuple[CharacterBrief, ...] = ()
+    description: str = ""
+    caption: str = ""
+
+
+class ImageRequest(GenerationRequest):
+    """Draw one panel of `width` × `height` pixels. `references` are local images for consistency."""
+
+    prompt: str
+    negative: str = ""
+    width: int = 1280
+    height: int = 720
+    seed: int = 0
+    brief: ShotBrief | None = None
+    references: tuple[Path, ...] = ()
+
+
+class VideoRequest(GenerationRequest):
+    """Animate one still `image` for `duration_ms`."""
+
+    prompt: str = ""
+    image: Path
+    duration_ms: int
+    movement: str = "push_in"
+    width: int = 1280
+    height: int = 720
+    fps: int = 24
+
+
+class VoiceRequest(GenerationRequest):
+    """Speak `text`. `rate` is words per minute, `pitch` 0–100 (50 neutral)."""
+
+    text: str
+    voice: str
+    language: str = "en"
+    rate: int = 165
+    pitch: int = 50
+
+
+class MusicRequest(GenerationRequest):
+    """Compose a bed of `duration_ms`. The same seed gives the same music."""
+
+    duration_ms: int
+    mood: Literal["neutral", "tense", "warm", "sad", "bright", "dark"] = "neutral"
+    tempo_bpm: int = 84
+    seed: int = 0
+    prompt: str = ""
+
+
+class ScriptScene(ProviderModel):
+    """One scene as the importer parsed it. `elements` are in script order."""
+
+    number: str
+    int_ext: Literal["INT", "EXT", "INT/EXT"]
+    location: str
+    time_of_day: str
+    elements: tuple[ScriptElement, ...] = ()
+
+
+class ScriptElement(ProviderModel):
+    """One line of action or dialogue. `id` is the line's stable id where it already has one."""
+
+    kind: Literal["action", "dialogue", "transition"]
+    text: str
+    character: str | None = None
+    parenthetical: str = ""
+    id: str | None = None
+
+
+class BreakdownRequest(GenerationRequest):
+    """Break scenes down into shots. The answer is `Breakdown` in `Generation.data["breakdown"]`."""
+
+    title: str
+    scenes: tuple[ScriptScene, ...]
+    language: str = "en"
+
+
+class BreakdownLine(ProviderModel):
+    """A spoken line inside a shot; `character` None is the narrator."""
+
+    text: str
+    character: str | None = None
+    parenthetical: str = ""
+    emotion: str = ""
+
+
+class BreakdownShot(ProviderModel):
+    """One planned shot of a scene (`scene` is the index into the request's scenes)."""
+
+    scene: int
+    code: str
+    description: str
+    shot_size: str
+    angle: str = "eye"
+    movement: str = "static"
+    duration_ms: int
+    characters: tuple[str, ...] = ()
+    lines: tuple[BreakdownLine, ...] = ()
+    weather: str = "clear"
+    mood: str = "neutral"
+    image_prompt: str = ""
+
+
+class Breakdown(ProviderModel):
+    """The whole plan: shots in film order, every character and prop named in the script."""
+
+    shots: tuple[BreakdownShot, ...]
+    characters: tuple[str, ...] = ()
+    props: tuple[str, ...] = ()
+    synopses: tuple[str, ...] = ()
+    """One sentence per scene of the request, same order."""
+
+
+class FilmLine(ProviderModel):
+    """A voice on the film's time line: `start_ms` relative to its shot."""
+
+    audio: Path | None
+    """None: the line is only a subtitle (its voice could not be made)."""
+    start_ms: int
+    duration_ms: int
+    text: str
+    speaker: str = ""
+    words: tuple[WordTiming, ...] = ()
+
+
+class FilmShot(ProviderModel):
+    """One shot of the film. `clip` replaces the animated `panel` when it is there."""
+
+    id: str
+    code: str
+    panel: Path
+    clip: Path | None = None
+    movement: str = "push_in"
+    duration_ms: int
+    lines: tuple[FilmLine, ...] = ()
+
+
+class FilmRequest(GenerationRequest):
+    """Cut the shots to one film. Outputs: video/mp4, application/x-subrip, application/otio+json (and EDL, FCPXML).
+
+    `cache_dir` keeps content-addressed segments between renders; `out_dir` receives the files.
+    """
+
+    title: str
+    shots: tuple[FilmShot, ...]
+    music: Path | None = None
+    width: int = 1280
+    height: int = 720
+    fps: int = 24
+    burn_subtitles: bool = True
+    cache_dir: Path
+    out_dir: Path
+
+
+class ScoreRequest(GenerationRequest):
+    """Judge one image; the answer is `Generation.data["scores"]`: [{"scorer", "score" 0–1, "reason"}]."""
+
+    image: Path
+
+
+class ChatMessage(ProviderModel):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+class ChatRequest(GenerationRequest):
+    """Ask a chat model; the answer is `Generation.data["text"]` (and "json" with a `json_schema`)."""
+
+    messages: tuple[ChatMessage, ...]
+    json_schema: dict[str, Any] | None = None
+    max_output_tokens: int = 4096
+
+
+class VoiceInfo(ProviderModel):
+    """One voice a provider offers; `id` is what `VoiceRequest.voice` takes."""
+
+    id: str
+    name: str
+    language: str = ""
+    gender: str = ""
+    tags: tuple[str, ...] = ()
+
+
+# ---------------------------------------------------------------- protocols
+
+
+class Generator(Protocol):
+    """What every generating provider does, whatever its medium.
+
+    `submit` must be called at most once per job attempt; `poll` may be called any number of times, also from another
+    process after a restart. `poll` of an id that this provider cannot know raises `ProviderRejectedError`.
+    """
+
+    async def submit(self, request: Any) -> Generation:
+        """Start the work. May answer `succeeded` at once."""
+        ...
+
+    async def poll(self, provider_job_id: str) -> Generation:
+        """Report the state of a generation started earlier."""
+        ...
+
+    async def cancel(self, provider_job_id: str) -> bool:
+        """Ask the vendor to stop; False when it cannot any more."""
+        ...
+
+    def estimate(self, request: Any) -> Estimate:
+        """Say what `request` would cost, without a call."""
+        ...
+
+
+class ImageGenerator(Generator, Protocol):
+    """Draws panels: `ImageRequest` → one image file."""
+
+
+class VideoGenerator(Generator, Protocol):
+    """Animates stills: `VideoRequest` → one video file."""
+
+
+class MusicGenerator(Generator, Protocol):
+    """Composes beds: `MusicRequest` → one audio file."""
+
+
+class VoiceGenerator(Generator, Protocol):
+    """Speaks lines: `VoiceRequest` → one audio file with word timings."""
+
+    async def voices(self) -> list[VoiceInfo]:
+        """List the voices that can be had now."""
+        ...
+
+
+class ScriptAnalyst(Generator, Protocol):
+    """Breaks scripts down: `BreakdownRequest` → `data["breakdown"]`."""
+
+
+class FilmRenderer(Generator, Protocol):
+    """Cuts films: `FilmRequest` → MP4, SRT, OTIO and more."""
+
+
+class AssetScorer(Generator, Protocol):
+    """Judges assets: `ScoreRequest` → `data["scores"]`."""
+
+
+class ChatModel(Generator, Protocol):
+    """Answers: `ChatRequest` → `data["text"]`."""
+
+
+class StoredBlob(ProviderModel):
+    """A file in storage: `key` addresses it, `sha256` is the hex digest of its bytes."""
+
+    key: str
+    sha256: str
+    bytes: int
+    mime: str
+
+
+@runtime_checkable
+class FileStorage(Protocol):
+    """Keeps files by content. Writing the same bytes twice keeps one copy."""
+
+    async def put(self, source: Path, mime: str) -> StoredBlob:
+        """Copy a local file in, atomically; raises StorageFullError when there is no room (nothing is left)."""
+        ...
+
+    async def path(self, key: str) -> Path:
+        """Return a local readable path for `key`; raises NotFoundError."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove `key`; no error when it is gone already."""
+        ...
+
+
+class Mail(ProviderModel):
+    """One message to one recipient, as text and optionally HTML. No header may hold a line break."""
+
+    to: str
+    subject: str
+    text: str
+    html: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Mailer(Protocol):
+    """Sends mail."""
+
+    async def send(self, mail: Mail, *, idempotency_key: str) -> str:
+        """Send once per key; returns the message id."""
+        ...
+
+
+MediaFile.model_rebuild()
+ScriptScene.model_rebuild()

@@ -1,0 +1,158 @@
+"""The kernel's own routes: health, metrics, the OpenAPI document, plugins and capabilities."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from studio.auth import PUBLIC, Permission
+from studio.health import HealthCheck
+from studio.model import Model
+from studio.plugins.manifest import API_VERSION
+from studio.plugins.registry import Declared
+from studio.web.openapi import build_openapi
+from studio.web.route import Request, Route
+
+if TYPE_CHECKING:
+    from studio.app import Studio
+    from studio.database import Collection
+
+
+PROBE_LIMIT_S = 5.0
+"""No check may hold `/readyz` longer, whatever deadline it asks for."""
+
+
+class Health(Model):
+    """The answer of `/healthz` and `/readyz`."""
+
+    status: str
+    checks: dict[str, dict[str, Any]] = {}
+
+
+class PluginPublic(Model):
+    """One plugin, as operators see it; times in ms."""
+
+    name: str
+    state: str
+    phase: str
+    error: str | None
+    distribution: str | None
+    version: str | None
+    prefixes: list[str]
+    requires: list[str]
+    timings_ms: dict[str, float]
+    hooks_off: list[str]
+    """Notification hooks that failed three times in 60 s and are asked no more until a restart."""
+
+
+class Plugins(Model):
+    """All plugins that are installed."""
+
+    items: list[PluginPublic]
+
+
+class Capabilities(Model):
+    """What the front end can offer now, and why something is off."""
+
+    features: list[dict[str, Any]]
+    providers: list[dict[str, Any]]
+
+
+class System:
+    """Handlers over the running application."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._openapi: bytes | None = None
+
+    async def get_health(self, request: Request) -> web.Response:
+        """Say that the process runs."""
+        return web.Response(body=b'{"status":"ok"}', content_type="application/json")
+
+    async def get_readiness(self, request: Request) -> web.Response:
+        """Say whether the platform can do its work, check by check."""
+        checks = [check for _, check in self._studio.registry.all("health_checks")]
+        results = dict(zip((c.name for c in checks), await asyncio.gather(*map(_probe, checks)), strict=True))
+        down = not self._studio.ready or any(c.critical and not results[c.name]["ok"] for c in checks)
+        body = Health(status="unavailable" if down else "ok", checks=results)
+        return web.json_response(text=body.model_dump_json(by_alias=True), status=503 if down else 200)
+
+    async def get_metrics(self, request: Request) -> web.Response:
+        """Return the metrics in Prometheus' text format."""
+        return web.Response(
+            body=self._studio.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"}
+        )
+
+    async def get_openapi(self, request: Request) -> web.Response:
+        """Return the OpenAPI 3.1 document of every route that is on."""
+        if self._openapi is None:
+            self._openapi = orjson.dumps(openapi_of(self._studio))
+        return web.Response(body=self._openapi, content_type="application/json")
+
+    async def list_plugins(self, request: Request) -> dict[str, Any]:
+        """List every installed plugin with its state, phase, reason and timings."""
+        off = self._studio.dispatcher.switched_off
+        records = self._studio.loader.records.values()
+        return {"items": [{**record.describe(), "hooksOff": off(record.name)} for record in records]}
+
+    async def get_capabilities(self, request: Request) -> dict[str, Any]:
+        """List features, providers and models, with the reason where one is off."""
+        records = self._studio.loader.records.values()
+        features = [{"name": r.name, "available": r.alive, "reason": r.reason()} for r in records]
+        return {"features": features, "providers": self._studio.services.providers.describe()}
+
+    async def check_database(self) -> str:
+        """Ask the database for a sign of life."""
+        await self._studio.services.database.ping()
+        return "answers"
+
+    async def check_cache(self) -> str:
+        """Ask Redis for a sign of life; without it the platform is slower, not down."""
+        if not await self._studio.services.cache.ping():
+            raise ConnectionError("does not answer; permissions and rate limits are asked of the database")
+        return "answers"
+
+
+async def _probe(check: HealthCheck) -> dict[str, Any]:
+    start = time.perf_counter()
+    try:
+        async with asyncio.timeout(min(check.deadline_s, PROBE_LIMIT_S)):
+            note, ok = str(await check.probe()), True
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a check that fails in any way is a check that failed
+        note, ok = f"{type(error).__name__}: {error}".rstrip(": "), False
+    return {
+        "ok": ok,
+        "note": note,
+        "critical": check.critical,
+        "ms": round((time.perf_counter() - start) * 1000, 1),
+    }
+
+
+def openapi_of(studio: Studio) -> dict[str, Any]:
+    """Build the OpenAPI document of an application, started or not."""
+    return build_openapi(studio.registry.all("routes"), title="Studio", version=API_VERSION)
+
+
+def system_declared(studio: Studio, collections: tuple[Collection, ...]) -> Declared:
+    """Return what the kernel declares of itself, in the shape that plugins use."""
+    system = System(studio)
+    return Declared(
+        routes=[
+            Route("GET", "/healthz", system.get_health, PUBLIC, returns=Health),
+            Route("GET", "/readyz", system.get_readiness, PUBLIC, returns=Health),
+            Route("GET", "/metrics", system.get_metrics, "platform:operate", produces="text/plain"),
+            Route("GET", "/api/openapi.json", system.get_openapi, PUBLIC),
+            Route("GET", "/api/plugins", system.list_plugins, "platform:operate", returns=Plugins),
+            Route("GET", "/api/capabilities", system.get_capabilities, PUBLIC, returns=Capabilities),
+        ],
+        permissions=[Permission("platform:operate", "Operate the installation", "platform")],
+        collections=list(collections),
+        health_checks=[
+            HealthCheck("database", system.check_database),
+            HealthCheck("cache", system.check_cache, critical=False),
+        ],
+    )

@@ -1,0 +1,257 @@
+"""Log lines and figures. A caller only queues; one thread renders, redacts, writes, drops when it must."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from typing import IO, TYPE_CHECKING, Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+    from pathlib import Path
+
+    from studio.settings import Settings
+
+BATCH, MAX_TEXT, MAX_DEPTH = 500, 16_000, 6
+_SECRET_KEY = re.compile(
+    r"(?i)authorization|cookie|passw|secret|token|api_?-?key|credential|private_?key|\botp\b"
+)
+_SECRET_TEXT = re.compile(r"(?i)(?<=bearer )[^\s\"',]+|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_registered: list[str] = []
+_sink: ErrorLog | None = None
+
+
+def register_secret(value: str) -> None:
+    """Never let `value` (8 characters or more, so that no common word goes) reach a log line."""
+    if len(value) >= 8 and value not in _registered:  # noqa: PLR2004 - see above
+        _registered.append(value)
+
+
+def redact(text: str) -> str:
+    """Return `text` (16,000 characters) without registered secrets, bearer tokens, passwords in addresses."""
+    for secret in _registered:
+        text = text.replace(secret, "***")
+    return _SECRET_TEXT.sub("***", text)[:MAX_TEXT]
+
+
+def _clean(value: Any, key: str = "", depth: int = 0) -> Any:
+    if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and value - value == 0):
+        return value
+    if key and _SECRET_KEY.search(key):
+        return "***"
+    if isinstance(value, dict) and depth < MAX_DEPTH:
+        return {redact(str(k)): _clean(v, str(k), depth + 1) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)) and depth < MAX_DEPTH:
+        return [_clean(v, "", depth + 1) for v in value]
+    return redact(value if isinstance(value, str) else repr(value))
+
+
+class ErrorLog:
+    """The writer thread: all lines to `stream`, errors also to `<directory>/error-YYYY-MM-DD.log` (UTC)."""
+
+    def __init__(
+        self,
+        directory: Path,
+        queue_size: int = 10_000,
+        *,
+        stream: IO[str] | None = None,
+        console: bool = False,
+    ) -> None:
+        self.dropped = 0
+        self._directory, self._size = directory, queue_size
+        self._stream = stream or sys.stderr
+        self._console = structlog.dev.ConsoleRenderer() if console else None
+        self._queue: SimpleQueue[dict[str, Any] | threading.Event | None] = SimpleQueue()
+        self._told = 0
+        self._thread = threading.Thread(target=self._run, name="studio-log", daemon=True)
+        self._thread.start()
+
+    def put(self, record: dict[str, Any]) -> None:
+        """Queue a record, or count it as dropped when the queue is full; never waits."""
+        if self._queue.qsize() >= self._size:
+            self.dropped += 1
+        else:
+            self._queue.put(record)
+
+    def flush(self, timeout_s: float = 2.0) -> bool:
+        """Wait until all that is queued now is written; False when the time was too short."""
+        written = threading.Event()
+        self._queue.put(written)
+        return written.wait(timeout_s)
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Write what is queued and end the thread."""
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            batch = [self._queue.get()]
+            with suppress(Empty):
+                while len(batch) < BATCH:
+                    batch.append(self._queue.get_nowait())
+            records = [item for item in batch if isinstance(item, dict)]
+            if self.dropped > self._told:
+                lost, self._told = self.dropped - self._told, self.dropped
+                records.append(_stamp({"event": "log_records_dropped", "level": "warning", "count": lost}))
+            self._write(records)
+            for item in batch:
+                if isinstance(item, threading.Event):
+                    item.set()
+            going = None not in batch
+
+    def _write(self, records: list[dict[str, Any]]) -> None:
+        lines = [(record.get("level"), self._render(record)) for record in records]
+        try:
+            self._stream.write("".join(line for _, line in lines))
+            self._stream.flush()
+        except (OSError, ValueError):  # full disk, closed pipe: the process lives, the lines are lost
+            self.dropped += len(lines)
+        errors = "".join(line for level, line in lines if level in ("error", "critical"))
+        if errors:
+            self._keep(errors)
+
+    def _keep(self, errors: str) -> None:
+        day = datetime.now(UTC).strftime("%Y-%m-%d")
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = self._directory / f"error-{day}.log"
+            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(errors)
+        except OSError:
+            self.dropped += errors.count("\n")
+
+    def _render(self, record: dict[str, Any]) -> str:
+        try:
+            clean = _clean(record)
+            if self._console is None:
+                return json.dumps(clean) + "\n"  # ASCII only: no line break of any script survives
+            safe = {k: v if k == "exception" else _printable(v) for k, v in clean.items()}
+            return f"{self._console(None, '', safe)}\n"
+        except Exception as error:  # noqa: BLE001 - a value's own __repr__ or __str__ may do anything
+            return json.dumps({"event": "log_record_unreadable", "error": type(error).__name__}) + "\n"
+
+
+def _printable(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
+
+
+def _stamp(record: MutableMapping[str, Any]) -> dict[str, Any]:
+    return {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **record}
+
+
+def _queue_record(_: Any, method: str, record: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if _sink is None:
+        sys.stderr.write(json.dumps(_clean({"level": method, **record})) + "\n")
+    else:
+        _sink.put(_stamp({"level": method, **record}))
+    raise structlog.DropEvent
+
+
+class _Bridge(logging.Handler):
+    """Brings the lines of aiohttp, asyncio and the drivers into the same queue."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = {"level": record.levelname.lower(), "event": record.getMessage(), "source": record.name}
+        if record.exc_info:
+            line["exception"] = logging.Formatter().formatException(record.exc_info)
+        if _sink is not None:
+            _sink.put(_stamp(line))
+
+
+def configure_logging(settings: Settings, *, stream: IO[str] | None = None) -> ErrorLog:
+    """Send every log line of the process through one bounded queue; calling it again replaces the first."""
+    global _sink  # noqa: PLW0603 - loggers are made at import time and find the queue later
+    chosen = settings.logging
+    terminal = settings.environment == "development" and (stream or sys.stderr).isatty()
+    if _sink is not None:
+        _sink.stop()
+    console = chosen.format == "console" or (chosen.format is None and terminal)
+    _sink = ErrorLog(chosen.directory, chosen.queue_size, stream=stream, console=console)
+    level = logging.getLevelNamesMapping()[chosen.level.upper()]
+    _configure_structlog(level)
+    logging.basicConfig(handlers=[_Bridge()], level=max(level, logging.INFO), force=True)
+    return _sink
+
+
+def _configure_structlog(level: int) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            _queue_record,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
+
+
+_configure_structlog(logging.INFO)
+
+
+def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
+    """Return a logger: `log.info("job_started", job_id=…)`, the event in snake_case, facts as keywords."""
+    return structlog.get_logger(source=name)  # type: ignore[no-any-return]  # structlog types its proxy as Any
+
+
+class Metrics:
+    """The figures of one application in its own registry; a call costs a few µs."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._children: dict[tuple[Any, ...], tuple[Counter, Histogram]] = {}
+        self._http = self._pair("studio_http_request", "HTTP requests", ("route", "method"), "status")
+        self._job = self._pair("studio_job", "Jobs that ended", ("kind",), "state")
+        self._call = self._pair("studio_outgoing_call", "Calls to other services", ("client",), "outcome")
+
+    def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request; `route` is the template, not the path, so that ids make no series."""
+        self._observe(self._http, (route, method), str(status), seconds)
+
+    def observe_job(self, kind: str, state: str, seconds: float) -> None:
+        """Count a job that reached a terminal state, `seconds` after it was ordered."""
+        self._observe(self._job, (kind,), state, seconds)
+
+    def observe_call(self, client: str, outcome: str, seconds: float) -> None:
+        """Count one outgoing call: `outcome` is the HTTP status or the class of the error."""
+        self._observe(self._call, (client,), outcome, seconds)
+
+    def gauge(self, name: str, title: str, read: Callable[[], float]) -> None:
+        """Show what `read` returns at each scrape (queue lengths, drop counters)."""
+        Gauge(name, title, registry=self.registry).set_function(read)
+
+    def render(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _pair(
+        self, name: str, title: str, labels: tuple[str, ...], outcome: str
+    ) -> tuple[Counter, Histogram]:
+        return (
+            Counter(f"{name}s", title, (*labels, outcome), registry=self.registry),
+            Histogram(f"{name}_seconds", f"{title}: seconds", labels, registry=self.registry),
+        )
+
+    def _observe(
+        self, pair: tuple[Counter, Histogram], labels: tuple[str, ...], outcome: str, seconds: float
+    ) -> None:
+        found = self._children.get((pair[0], labels, outcome))
+        if found is None:
+            found = (pair[0].labels(*labels, outcome), pair[1].labels(*labels))
+            self._children[pair[0], labels, outcome] = found
+        found[0].inc()
+        found[1].observe(seconds)

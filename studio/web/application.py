@@ -1,0 +1,108 @@
+"""From the registry to an aiohttp application: every plugin's routes, inside its own middlewares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from studio.errors import PluginError
+from studio.plugins.context import PluginContext
+from studio.plugins.state import BROKEN, PluginState
+from studio.telemetry import get_logger
+from studio.web.deps import REQUEST_ID, WebDeps
+from studio.web.middleware import build_application
+from studio.web.routing import check_routes
+from studio.web.typed import bind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aiohttp import web
+
+    from studio.app import Studio
+    from studio.web.deps import Handler
+
+log = get_logger("studio.web")
+
+
+def application_of(studio: Studio) -> web.Application:
+    """Return the application of everything that is registered now; nothing listens yet."""
+    deps = WebDeps(
+        auth=studio.services.auth,
+        settings=studio.settings,
+        permissions=studio.services.permissions,
+        observe=studio.metrics.observe_request,
+        on_error=_log_error,
+    )
+    bound = []
+    plugins, chosen = studio.registry.plugins, studio.settings.plugins.global_middlewares
+    wrapping = {name: plugins[name].middlewares for name in chosen if name in plugins}
+    for name, declared in plugins.items():
+        record = studio.loader.records.get(name)
+        ctx = (
+            record.ctx
+            if record and record.ctx
+            else PluginContext(name, studio.services, None, get_logger(name))
+        )
+        middlewares = [m for outer, found in wrapping.items() if outer != name for m in found]
+        middlewares += declared.middlewares
+        bound += [
+            (name, route, _contained(name, bind(route, ctx, deps, middlewares))) for route in declared.routes
+        ]
+    app = build_application(bound, deps=deps, unavailable=unavailable(studio))
+    if folders := {name: list(d.templates) for name, d in studio.registry.plugins.items() if d.templates}:
+        _set_up_templates(app, folders)
+    return app
+
+
+def _contained(plugin: str, handler: Handler) -> Handler:
+    async def contained(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except SystemExit as error:  # left alone it would end the event loop, and the server with it
+            raise PluginError(f"plugin {plugin!r} called sys.exit({error.code!r}) in a request") from error
+
+    return contained
+
+
+def _set_up_templates(app: web.Application, folders: dict[str, list[Path]]) -> None:
+    import aiohttp_jinja2  # noqa: PLC0415 - an installation without pages does not pay for Jinja
+    from jinja2 import FileSystemLoader, PrefixLoader  # noqa: PLC0415 - as above
+
+    loader = PrefixLoader({name: FileSystemLoader(paths) for name, paths in folders.items()})
+    aiohttp_jinja2.setup(app, loader=loader, autoescape=True, auto_reload=False)
+
+
+def unavailable(studio: Studio) -> dict[str, tuple[str, str]]:
+    """Return the reserved prefixes of plugins that do not run: {prefix: (plugin, failed | blocked | off)}.
+
+    Where two that do not run share a prefix, the failed one speaks.
+    """
+    records = studio.loader.records.values()
+    return {
+        prefix: (record.name, str(record.state))
+        for state in (PluginState.OFF, *reversed(BROKEN))
+        for record in records
+        if record.state is state
+        for prefix in record.prefixes
+    }
+
+
+def refuse_bad_routes(studio: Studio) -> dict[str, str]:
+    """Return {plugin: what is wrong with its routes}; such a plugin must not start."""
+    prefixes = {r.name: r.prefixes for r in studio.loader.records.values()} | {
+        "studio": ("/healthz", "/readyz", "/metrics", "/api")
+    }
+    found = check_routes(studio.registry.all("routes"), studio.registry.index("permissions"), prefixes)
+    if "studio" in found:
+        raise PluginError("; ".join(found["studio"]))
+    return {name: "; ".join(problems) for name, problems in found.items()}
+
+
+def _log_error(error: BaseException, request: web.Request) -> None:
+    log.error(
+        "request_failed",
+        method=request.method,
+        path=request.path,
+        request_id=request.get(REQUEST_ID),
+        exc_info=error,
+    )

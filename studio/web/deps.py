@@ -1,0 +1,33 @@
+"""What the web room needs from the rest of the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from studio.auth import Auth, Permission
+    from studio.settings import Settings
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+REQUEST_ID = web.RequestKey("request_id", str)
+JSON_MEDIA = ("application/json",)
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+def _ignore(*_: object) -> None:
+    """Stand for a callback that nobody gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebDeps:
+    """`observe(path template, method, status, seconds)` hears of each request, `on_error` of broken ones."""
+
+    auth: Auth
+    settings: Settings
+    permissions: Mapping[str, Permission] = field(default_factory=dict)
+    observe: Callable[[str, str, int, float], None] = _ignore
+    on_error: Callable[[BaseException, web.Request], None] = _ignore

@@ -1,0 +1,172 @@
+"""The outermost layer of a request: its id, its deadline, its figures, and the only catch-all."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+import time
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from studio.web.connections import HANDLER_ARGS, hush_parser
+from studio.web.deps import REQUEST_ID
+from studio.web.problem import problem
+from studio.web.routing import RouteTable, TypedRoute
+from studio.web.sending import Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from aiohttp.typedefs import Middleware
+
+    from studio.web.deps import Handler, WebDeps
+    from studio.web.route import Route
+
+CLIENT_CLOSED = 499
+ROUTE_TABLE = web.AppKey("ROUTE_TABLE", RouteTable)
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, Last-Event-ID, "
+    "X-Request-Id, X-Requested-With",
+    "Access-Control-Max-Age": "600",
+}
+_COMMON, _REFERRER = {"X-Content-Type-Options": "nosniff"}, "no-referrer"
+_EXPOSED = "ETag, Idempotent-Replay, Location, Retry-After, X-Request-Id"
+
+
+def build_application(
+    bound: Iterable[tuple[str, Route, Handler]],
+    *,
+    deps: WebDeps,
+    unavailable: Mapping[str, tuple[str, str]] | None = None,
+) -> web.Application:
+    """Return the application of (plugin, route, bound handler); `unavailable` as in `RouteTable`.
+
+    Raises PluginError for a duplicate route. `app[ROUTE_TABLE]` may be changed while the server runs.
+    """
+    hush_parser()
+    app = web.Application(
+        middlewares=[gate(deps)], client_max_size=deps.settings.web.body_limit, handler_args=HANDLER_ARGS
+    )
+    app.on_response_prepare.append(decorate(deps.settings.web.cors_origins))
+    app[ROUTE_TABLE] = table = RouteTable(deps.settings.web.deadline_s)
+    table.unavailable.update(unavailable or {})
+    for plugin, route, handler in bound:
+        table.add(plugin, route, handler)
+    app.router.register_resource(table)
+    return app
+
+
+def gate(deps: WebDeps) -> Middleware:
+    """Return the outermost middleware."""
+    trusted, origins = deps.settings.server.trusted_proxies, deps.settings.web.cors_origins
+    sender = Sender(
+        {"Server": "studio", **_COMMON, "Referrer-Policy": _REFERRER}
+        | ({"Vary": "Origin"} if origins else {})
+    )
+    start, numbers = os.urandom(9).hex(), itertools.count()
+
+    async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started, status, route = time.perf_counter(), CLIENT_CLOSED, request.match_info.route
+        asked = request.headers.get("X-Request-Id")
+        request_id = asked if asked and _SANE_ID.fullmatch(asked) else f"{start}{next(numbers):08x}"
+        request[REQUEST_ID] = request_id
+        if trusted and "X-Forwarded-For" in request.headers:
+            request = request.clone(remote=client_address(request, trusted))
+        try:
+            response = _preflight(request) or await _in_time(request, handler, route)
+            status = response.status
+        except (web.HTTPSuccessful, web.HTTPRedirection) as done:
+            status = done.status
+            raise
+        except Exception as error:  # noqa: BLE001 - the one boundary of a request: whatever happened is answered
+            response = _answer(request, error, deps)
+            status = response.status
+        finally:
+            resource = route.resource
+            template = route.template if isinstance(route, TypedRoute) else resource and resource.canonical
+            deps.observe(template or "unmatched", request.method, status, time.perf_counter() - started)
+        if not origins or "Origin" not in request.headers:
+            await sender.send(request, response, request_id)
+        return response
+
+    return web.middleware(outermost)
+
+
+async def _in_time(request: web.Request, handler: Handler, route: web.AbstractRoute) -> web.StreamResponse:
+    deadline = route.deadline if isinstance(route, TypedRoute) else None
+    if deadline is None:
+        return await handler(request)
+    task = deadline.begin()
+    try:
+        return await handler(request)
+    except asyncio.CancelledError:
+        if deadline.passed(task):
+            raise TimeoutError from None
+        raise
+    finally:
+        deadline.end(task)
+
+
+def _answer(request: web.Request, error: Exception, deps: WebDeps) -> web.Response:
+    if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+        return web.Response(status=CLIENT_CLOSED)  # the client went away: nothing to tell, nothing to log
+    answer = problem(error, request[REQUEST_ID])
+    if answer.status == web.HTTPInternalServerError.status_code:
+        deps.on_error(error, request)
+    if request.writer.output_size > 0:
+        raise ConnectionResetError("the answer had begun; closing tells the client that it is cut") from error
+    return answer
+
+
+def _preflight(request: web.Request) -> web.Response | None:
+    """Answer a preflight wherever no OPTIONS route does; whether it is allowed, `decorate` says."""
+    if request.method != "OPTIONS" or request.match_info.http_exception is None:
+        return None
+    return web.Response(status=204) if "Access-Control-Request-Method" in request.headers else None
+
+
+def decorate(origins: Sequence[str]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Return the signal handler that puts the common headers on every answer, streams and files included.
+
+    Only a listed origin may read answers, with credentials; "*" is refused: any site could act for a user.
+    """
+    if "*" in origins:
+        raise ValueError("web.cors_origins: '*' is not allowed, list the origins of the front ends")
+
+    async def prepare(request: web.Request, response: web.StreamResponse) -> None:
+        headers = response.headers
+        headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+        headers.update(_COMMON)
+        headers.setdefault("Referrer-Policy", _REFERRER)
+        if not origins:
+            return
+        headers.add("Vary", "Origin")
+        if (origin := request.headers.get("Origin")) in origins:
+            headers["Access-Control-Allow-Origin"] = str(origin)
+            headers["Access-Control-Allow-Credentials"] = "true"
+            headers["Access-Control-Expose-Headers"] = _EXPOSED
+            if "Access-Control-Request-Method" in request.headers:
+                headers.update(_PREFLIGHT)
+
+    return prepare
+
+
+def client_address(request: web.Request, trusted: Sequence[str]) -> str:
+    """Return the last hop that is no proxy of ours; `trusted` are addresses or networks."""
+    peer = request.remote or ""
+    networks = [ip_network(proxy) for proxy in trusted]
+    address = peer
+    for hop in reversed(",".join(request.headers.getall("X-Forwarded-For")).split(",")):
+        try:
+            if not any(ip_address(address) in network for network in networks):
+                break
+            address = str(ip_address(hop.strip()))
+        except ValueError:
+            break
+    return address

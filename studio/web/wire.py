@@ -1,0 +1,115 @@
+"""From stored documents to JSON: only the public model's fields leave, in camelCase, not validated again.
+
+Source of the reason: a 50 KB list costs pydantic about 250 µs to validate and dump, this and orjson a third.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined, to_jsonable_python
+
+from studio.errors import PluginError
+
+Converter = Callable[[Any], Any]
+
+
+class WireModel:
+    """Converts documents (or models) to the JSON of `model`; raises PluginError when it has serializers.
+
+    A missing field gets the model's default, or null without one: a document of an older schema is no error.
+    """
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        decorators = model.__pydantic_decorators__
+        if decorators.field_serializers or decorators.model_serializers:
+            raise PluginError(f"{model.__name__}: a public model has no serializers; use a computed_field")
+        self.model, self.computed = model, model.model_computed_fields
+        self.fields = model.model_fields
+        self.stored = {name: "_id" if name == "id" else name for name in self.fields}
+        public = {name: field for name, field in self.fields.items() if not field.exclude}
+        self.pairs = [(f.serialization_alias or name, self.stored[name]) for name, f in public.items()]
+        literal = {name for name, field in self.fields.items() if get_origin(field.annotation) is Literal}
+        self.tags = {self.stored[name]: get_args(self.fields[name].annotation) for name in literal}
+        self.nested: list[tuple[str, Converter]] | None = None
+
+    def __call__(self, document: Any) -> Any:
+        """Return the JSON value; what is no document passes unchanged."""
+        if not isinstance(document, dict):
+            if not isinstance(document, BaseModel):
+                return document
+            if type(document) is self.model:
+                return document.model_dump(mode="json", by_alias=True)
+            document = vars(document)
+        try:
+            out = {name: document[stored] for name, stored in self.pairs}
+        except KeyError:
+            document = self._fill(document)
+            out = {name: document[stored] for name, stored in self.pairs}
+        for name, convert in self._compile() if self.nested is None else self.nested:
+            out[name] = convert(out[name])
+        if self.computed:
+            document = self._fill(document)
+            whole = self.model.model_construct(
+                **{name: document[stored] for name, stored in self.stored.items()}
+            )
+            out |= {field.alias or name: getattr(whole, name) for name, field in self.computed.items()}
+        return out
+
+    def matches(self, document: Any) -> bool:
+        """Return whether the Literal fields allow `document` to be one of this model."""
+        values = document if isinstance(document, dict) else self._fill(vars(document))
+        return all(values.get(key) in allowed for key, allowed in self.tags.items())
+
+    def _compile(self) -> list[tuple[str, Converter]]:
+        kinds = [field.annotation for field in self.fields.values() if not field.exclude]
+        found = zip(self.pairs, map(converter, kinds), strict=True)
+        self.nested = [(name, convert) for (name, _), convert in found if convert]
+        return self.nested  # at first use, not before, so that models may be recursive
+
+    def _fill(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            stored: document[stored] if stored in document else self._default(name, document)
+            for name, stored in self.stored.items()
+        }
+
+    def _default(self, name: str, document: Mapping[str, Any]) -> Any:
+        if name in document:  # the `id` of an embedded document or of a model
+            return document[name]
+        value = self.fields[name].get_default(call_default_factory=True, validated_data={})
+        return None if value is PydanticUndefined else to_jsonable_python(value, by_alias=False)
+
+
+wire_model = cache(WireModel)
+
+
+def converter(kind: Any) -> Converter | None:
+    """Return the converter for values of a type, None when they leave as they are."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return wire_model(kind)
+    if origin in (Union, types.UnionType):
+        return _union(kind, [found for member in arguments if (found := converter(member))])
+    inner = converter(arguments[-1 if origin in (dict, Mapping) else 0]) if arguments else None
+    if inner is None or origin is Annotated:
+        return inner
+    if origin in (dict, Mapping):
+        return lambda values: {k: inner(v) for k, v in values.items()} if isinstance(values, dict) else values
+    return lambda values: [inner(v) for v in values] if isinstance(values, list | tuple | set) else values
+
+
+def _union(kind: Any, members: list[Converter]) -> Converter | None:
+    if len(members) <= 1:
+        return members[0] if members else None
+    models = sorted((m for m in members if isinstance(m, WireModel)), key=lambda model: not model.tags)
+    if len(models) != len(members) or sum(not model.tags for model in models) > 1:
+        raise PluginError(f"{kind}: give each model of a union a Literal field that tells it from the others")
+    return lambda value: (
+        next((model(value) for model in models if model.matches(value)), None)
+        if isinstance(value, dict | BaseModel)
+        else value
+    )

@@ -1,0 +1,1 @@
+"""Every test loop is the session's: one server serves them all."""

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+import types
+
+import pytest
+
+from studio.auth import Actor
+from studio.errors import (
+    BudgetExceededError,
+    InvalidInputError,
+    OutcomeUnknownError,
+    PluginError,
+    ProviderError,
+    ProviderUnavailableError,
+)
+from studio.jobs import CostDecision, JobsSettings
+from studio.providers import (
+    Estimate,
+    Generation,
+    GenerationError,
+    GenerationRequest,
+    ModelSpec,
+    Providers,
+    ProviderSpec,
+)
+
+pytestmark = pytest.mark.memory
+ACTOR = Actor(user_id="ada")
+
+
+class Vendor:
+    script: list  # each test brings its own
+
+    def __init__(self, ctx):
+        self.ctx = ctx
+
+    async def submit(self, request):
+        return self._next()
+
+    async def poll(self, provider_job_id):
+        return self._next()
+
+    def _next(self):
+        found = self.script.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def estimate(self, request):
+        return Estimate(cost_uusd=5)
+
+
+class Owner:
+    def __init__(self):
+        self.calls = []
+        self.decision = CostDecision(allowed=True)
+
+    async def first(self, hook, payload):
+        self.calls.append((hook, payload))
+        return self.decision if hook == "hold_cost" else True
+
+
+@pytest.fixture
+def owner():
+    return Owner()
+
+
+@pytest.fixture
+def build(monkeypatch, owner):
+    module = types.ModuleType("fake_vendors")
+    module.Vendor = type("Fresh", (Vendor,), {"script": []})
+    monkeypatch.setitem(sys.modules, "fake_vendors", module)
+
+    def build(*specs, **settings):
+        providers = Providers(types.SimpleNamespace(jobs=JobsSettings(**settings)), owner)
+        providers.register("vendors", "the context", specs)
+        return providers
+
+    build.script = module.Vendor.script
+    return build
+
+
+def spec(name, capability="image", target="fake_vendors:Vendor", **fields):
+    return ProviderSpec(name, capability, target, **fields)
+
+
+def test_nothing_is_imported_before_it_is_used(build):
+    providers = build(spec("lazy", target="no_such_module_anywhere:Class"))
+    assert providers.describe()[0]["available"]
+    with pytest.raises(ProviderUnavailableError, match="no_such_module_anywhere"):
+        providers.get("image")
+    assert "ModuleNotFoundError" in providers.describe()[0]["reason"]
+
+
+def test_provider_is_built_once_with_its_context(build):
+    providers = build(spec("one"))
+    assert providers.get("image") is providers.get("image", "one")
+    assert providers.get("image")._target.ctx == "the context"
+
+
+def test_broken_provider_leaves_the_work_to_the_next(build):
+    providers = build(spec("broken", target="sys:no_such_class", priority=1), spec("well", priority=2))
+    assert providers.get("image").name == "well"
+
+
+def test_missing_key_says_which_variable_to_set(build):
+    providers = build(spec("paid", missing="set STUDIO_PAID__API_KEY"))
+    with pytest.raises(ProviderUnavailableError, match="STUDIO_PAID__API_KEY"):
+        providers.get("image", "paid")
+    described = providers.describe()[0]
+    assert (described["available"], described["reason"]) == (False, "set STUDIO_PAID__API_KEY")
+
+
+def test_priority_decides_and_the_configuration_overrules_it(build):
+    specs = [spec("a", priority=3), spec("b", priority=1), spec("c", priority=2)]
+    assert build(*specs).get("image").name == "b"
+    assert build(*specs, provider_order={"image": ["c"]}).get("image").name == "c"
+
+
+def test_provider_out_of_order_is_passed_over(build):
+    providers = build(spec("first", priority=1), spec("second", priority=2))
+    for _ in range(5):
+        providers.get("image", "first").breaker.record(ok=False)
+    assert providers.get("image").name == "second"
+    assert providers.get("image", "first").name == "first"
+    assert "out of order" in providers.describe()[0]["reason"]
+
+
+def test_model_chooses_the_provider_that_has_it(build):
+    providers = build(spec("a", priority=1, models=(ModelSpec("m1"),)), spec("b", models=(ModelSpec("m2"),)))
+    assert providers.get("image", model="m2").name == "b"
+    with pytest.raises(InvalidInputError, match=r"m1.*m2"):
+        providers.get("image", model="m3")
+    with pytest.raises(InvalidInputError, match="m1"):
+        providers.get("image", "a", "m2")
+
+
+def test_unknown_name_is_refused_with_a_choice(build):
+    with pytest.raises(InvalidInputError, match="one"):
+        build(spec("one")).get("image", "two")
+
+
+def test_capability_that_nobody_offers_is_unavailable(build):
+    with pytest.raises(ProviderUnavailableError, match="video"):
+        build(spec("one")).get("video")
+
+
+def test_same_name_twice_names_both_owners(build):
+    providers = build(spec("one"), spec("one", capability="voice"))
+    with pytest.raises(PluginError, match=r"vendors.*intruder"):
+        providers.register("intruder", None, [spec("one")])
+
+
+def test_description_carries_models_and_prices(build):
+    models = (ModelSpec("m1", "per_image", 4_000, limits={"width": 2048}),)
+    described = build(spec("a", models=models)).describe()[0]
+    assert (described["capability"], described["provider"], described["plugin"]) == ("image", "a", "vendors")
+    assert described["models"][0]["unit_price_uusd"] == 4_000
+
+
+def test_limit_is_shared_by_the_capabilities_of_one_provider(build):
+    providers = build(spec("a"), spec("a", capability="voice"), spec("b"))
+    slots = [providers.get("image", "a")._slots, providers.get("voice", "a")._slots]
+    assert slots[0] is slots[1]
+    assert providers.get("image", "b")._slots is not slots[0]
+
+
+async def test_preview_is_held_made_and_settled(build, owner):
+    build.script += [Generation(provider_job_id="v", retry_after_s=0.001)]
+    build.script += [Generation(provider_job_id="v", state="succeeded", data={"ok": 1}, cost_uusd=4)]
+    request = GenerationRequest(job_id="preview-1")
+    generation = await build(spec("a")).generate_now("image", request, ACTOR, "p1")
+    assert generation.data == {"ok": 1}
+    (_, hold), (_, settled) = owner.calls
+    assert (hold.job_id, hold.project_id, hold.user_id, hold.amount_uusd) == ("preview-1", "p1", "ada", 5)
+    assert (settled.kind, settled.amount_uusd, settled.source) == ("capture", 4, "reported")
+
+
+async def test_refused_preview_calls_nobody(build, owner):
+    owner.decision = None
+    with pytest.raises(BudgetExceededError, match="owners"):
+        await build(spec("a")).generate_now("image", GenerationRequest(job_id="x"), ACTOR, "p1")
+    assert [hook for hook, _ in owner.calls] == ["hold_cost"]
+
+
+async def test_preview_without_anybody_to_ask_is_refused(build):
+    providers = build(spec("a"))
+    providers._dispatcher = None
+    with pytest.raises(ProviderUnavailableError):
+        await providers.generate_now("image", GenerationRequest(job_id="x"), ACTOR, "p1")
+
+
+REFUSAL = GenerationError(code="nsfw", message="No nudity.")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "amount"),
+    [
+        (ProviderError("busy"), "release", None),
+        (OutcomeUnknownError("?"), "capture", None),
+        (Generation(provider_job_id="v", state="failed", error=REFUSAL), "release", None),
+        (Generation(provider_job_id="v", state="failed", error=REFUSAL, cost_uusd=2), "capture", 2),
+    ],
+)
+async def test_failed_preview_is_settled_by_what_was_sent(build, owner, answer, kind, amount):
+    build.script.append(answer)
+    with pytest.raises(ProviderError):
+        await build(spec("a")).generate_now("image", GenerationRequest(job_id="x"), ACTOR, "p1")
+    settled = owner.calls[-1][1]
+    assert (settled.kind, settled.amount_uusd) == (kind, amount)
+
+
+async def test_preview_that_takes_too_long_is_unknown(build, owner):
+    build.script.append(Generation(provider_job_id="v", retry_after_s=60))
+    with pytest.raises(OutcomeUnknownError):
+        await build(spec("a", deadline_s=0.01)).generate_now(
+            "image", GenerationRequest(job_id="x"), ACTOR, "p1"
+        )
+    assert owner.calls[-1][1].kind == "capture"
+
+
+async def test_cancelled_preview_is_settled(build, owner):
+    build.script.append(Generation(provider_job_id="v", retry_after_s=60))
+    task = asyncio.create_task(
+        build(spec("a")).generate_now("image", GenerationRequest(job_id="x"), ACTOR, "p1")
+    )
+    while not owner.calls or build.script:  # noqa: ASYNC110 - it offers no event
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert owner.calls[-1][0] == "settle_cost"

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from studio import PUBLIC, Model, Route
+from studio.web import typed
+from studio.web.connections import HANDLER_ARGS, close_silent
+
+pytestmark = pytest.mark.http
+HEAD = b"POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n"
+
+
+class Thing(Model):
+    name: str
+
+
+async def create_thing(request, body: Thing):
+    return body
+
+
+async def get_thing(request):
+    return Thing(name="x")
+
+
+async def open_with(port, data):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    await writer.drain()
+    return reader, writer
+
+
+async def close_all(connections):
+    for _, writer in connections:
+        writer.close()
+    await asyncio.gather(*(writer.wait_closed() for _, writer in connections), return_exceptions=True)
+
+
+@pytest.fixture
+async def swept(serve, monkeypatch):
+    monkeypatch.setitem(HANDLER_ARGS, "lingering_time", 0.1)
+    house = await serve(
+        Route("POST", "/api/x", create_thing, PUBLIC), Route("GET", "/api/x", get_thing, PUBLIC)
+    )
+    sweeper = asyncio.create_task(close_silent(house.client.server.runner.server, 0.2, 0.02))
+    yield house
+    sweeper.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sweeper
+
+
+async def test_thirty_slow_connections_are_closed_and_others_served(swept, monkeypatch):
+    monkeypatch.setattr(typed, "BODY_DEADLINE_S", 0.2)
+    port = swept.client.port
+    kinds = [b"", HEAD, HEAD + b"\r\n{"]  # silent, half a head, half a body
+    connections = [await open_with(port, data) for data in kinds for _ in range(10)]
+    assert (await swept.call("GET", "/api/x", None)).status == 200
+    async with asyncio.timeout(10):
+        endings = await asyncio.gather(*(reader.read() for reader, _ in connections))
+    await close_all(connections)
+    assert [ending[:12] for ending in endings] == [b""] * 20 + [b"HTTP/1.1 408"] * 10
+    assert swept.errors == []
+
+
+async def test_kept_alive_connection_outlives_the_head_deadline(swept):
+    request = b"GET /api/x HTTP/1.1\r\nHost: x\r\n\r\n"
+    kept = await open_with(swept.client.port, request)
+    silent = await open_with(swept.client.port, b"")
+    async with asyncio.timeout(5):
+        assert b"200" in await kept[0].readline()
+        assert await silent[0].read() == b""
+        kept[1].write(request)
+        await kept[0].readuntil(b'{"name":"x"}')
+        await kept[0].readuntil(b'{"name":"x"}')
+    await close_all([kept, silent])
+
+
+async def test_head_that_trickles_does_not_live_longer(swept):
+    reader, writer = await open_with(swept.client.port, b"GET /api/x HTTP/1.1\r\n")
+    ended = asyncio.create_task(reader.read())
+    async with asyncio.timeout(5):
+        while not ended.done():
+            writer.write(b"X-A: b\r\n")
+            await asyncio.wait([ended], timeout=0.03)
+    await close_all([(reader, writer)])
+    assert ended.exception() is None or isinstance(ended.exception(), ConnectionError)
+
+
+@pytest.mark.parametrize(
+    "request_bytes", [b"NONSENSE\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nA b: c\r\n\r\n"]
+)
+async def test_malformed_request_gets_400_without_versions_or_tracebacks(serve, caplog, request_bytes):
+    house = await serve(Route("GET", "/api/x", get_thing, PUBLIC))
+    connections = [await open_with(house.client.port, request_bytes) for _ in range(2)]
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(*(reader.read() for reader, _ in connections))
+    await close_all(connections)
+    assert answers[0].split()[1] == b"400"
+    assert b"Server: studio" in answers[0]
+    assert b"aiohttp" not in answers[0]
+    assert "Traceback" not in caplog.text

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+import pytest
+from pydantic import Field
+
+from studio import PUBLIC, SIGNED_IN, Doc, Model, Page, Route
+from studio.web import PageQuery
+from studio.web.openapi import build_openapi
+
+pytestmark = pytest.mark.pure
+
+
+class Scene(Model):
+    scene_title: str
+
+
+class Story(Model):
+    id: str
+    state: Literal["draft", "done"] = "draft"
+    scenes: list[Scene] = Field(default_factory=list)
+
+
+class StoryCreate(Model):
+    story_title: str
+    scenes: list[Scene] = Field(default_factory=list)
+
+
+class StoryQuery(PageQuery):
+    state: Literal["draft", "done"] | None = None
+    tag: list[str] = Field(default_factory=list)
+
+
+async def create_story(request, body: StoryCreate) -> Doc:
+    """Create a story.
+
+    It starts as a draft.
+    """
+    raise NotImplementedError
+
+
+async def list_stories(request, query: StoryQuery) -> Page:
+    raise NotImplementedError
+
+
+async def list_all(request) -> list[Doc]:
+    raise NotImplementedError
+
+
+async def get_health(request):
+    raise NotImplementedError
+
+
+async def delete_story(request, story_id):
+    """Delete a story."""
+
+
+async def import_script(request) -> Story:
+    raise NotImplementedError
+
+
+async def export_film(request):
+    raise NotImplementedError
+
+
+def named(name):
+    async def handler(request):
+        raise NotImplementedError
+
+    handler.__name__ = name
+    return handler
+
+
+INSIDE = "/api/projects/{project_id}/stories"
+ROUTES = [
+    ("stories", Route("POST", INSIDE, create_story, "story:write", returns=Story, status=201)),
+    ("stories", Route("GET", INSIDE, list_stories, "story:read", returns=Story, many=True)),
+    ("stories", Route("GET", "/api/stories", list_all, SIGNED_IN, returns=Story, many=True)),
+    ("stories", Route("DELETE", "/api/stories/{story_id}", delete_story, "story:write", load=get_health)),
+    ("stories", Route("POST", "/api/import", import_script, SIGNED_IN, media=("text/plain", "text/xml"))),
+    ("film", Route("GET", "/api/film", export_film, SIGNED_IN, produces="video/mp4", summary="The film")),
+    ("kernel", Route("GET", "/healthz", get_health, PUBLIC)),
+]
+
+
+@pytest.fixture(scope="module")
+def document():
+    return build_openapi(ROUTES, "Studio", "1.2.3")
+
+
+def test_document_is_valid_openapi_3_1(document):
+    from openapi_spec_validator import OpenAPIV31SpecValidator
+
+    assert [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+
+def test_document_is_the_same_in_any_order_of_registration(document):
+    again = build_openapi(ROUTES[::-1], "Studio", "1.2.3")
+    assert json.dumps(again) == json.dumps(document)
+
+
+def test_every_route_is_there_under_its_handlers_name(document):
+    found = {op["operationId"] for path in document["paths"].values() for op in path.values()}
+    assert found == {route.handler.__name__ for _, route in ROUTES}
+
+
+def test_operation_tells_permission_tag_and_text(document):
+    create = document["paths"][INSIDE]["post"]
+    assert create["x-permission"] == "story:write"
+    assert create["tags"] == ["stories"]
+    assert (create["summary"], create["description"]) == ("Create a story.", "It starts as a draft.")
+    assert create["security"] == [{"bearer": []}]
+    assert document["paths"]["/healthz"]["get"]["security"] == []
+    assert document["paths"]["/api/film"]["get"]["summary"] == "The film"
+
+
+def test_body_and_answer_refer_to_camel_case_schemas(document):
+    create = document["paths"][INSIDE]["post"]
+    body = create["requestBody"]["content"]["application/json"]["schema"]
+    schema = document["components"]["schemas"][body["$ref"].rpartition("/")[2]]
+    assert set(schema["properties"]) == {"storyTitle", "scenes"}
+    assert schema["additionalProperties"] is False
+    assert "201" in create["responses"]
+
+
+def test_parameters_come_from_path_query_model_and_key_header(document):
+    read = document["paths"][INSIDE]["get"]["parameters"]
+    assert [(p["name"], p["in"], p.get("required", False)) for p in read] == [
+        ("project_id", "path", True),
+        ("cursor", "query", False),
+        ("limit", "query", False),
+        ("state", "query", False),
+        ("tag", "query", False),
+    ]
+    assert read[2]["schema"]["maximum"] == 200
+    write = document["paths"]["/api/stories/{story_id}"]["delete"]["parameters"]
+    assert [p["name"] for p in write] == ["story_id", "Idempotency-Key"]
+
+
+def test_lists_and_pages_have_their_shape(document):
+    read = document["paths"][INSIDE]["get"]["responses"]["200"]
+    page = read["content"]["application/json"]["schema"]
+    assert page["required"] == ["items", "nextCursor"]
+    assert page["properties"]["items"]["items"]["$ref"].startswith("#/components/schemas/Story")
+    plain = document["paths"]["/api/stories"]["get"]["responses"]["200"]["content"]["application/json"][
+        "schema"
+    ]
+    assert plain["type"] == "array"
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "statuses"),
+    [
+        ("/healthz", "get", {204, 429, 503}),
+        ("/api/stories", "get", {200, 401, 429, 503}),
+        ("/api/stories/{story_id}", "delete", {204, 400, 401, 403, 404, 409, 429, 503}),
+        ("/api/import", "post", {200, 400, 401, 409, 413, 415, 429, 503}),
+        (
+            INSIDE,
+            "post",
+            {201, 400, 401, 403, 404, 409, 413, 415, 422, 429, 503},
+        ),
+    ],
+)
+def test_only_statuses_that_can_happen_are_listed(document, path, method, statuses):
+    assert {int(status) for status in document["paths"][path][method]["responses"]} == statuses
+
+
+def test_other_media_are_binary_and_other_products_named(document):
+    body = document["paths"]["/api/import"]["post"]["requestBody"]["content"]
+    assert set(body) == {"text/plain", "text/xml"}
+    assert "video/mp4" in document["paths"]["/api/film"]["get"]["responses"]["200"]["content"]
+
+
+def test_same_handler_names_get_unique_operation_ids():
+    routes = [
+        ("a", Route("GET", "/a", named("read"), PUBLIC)),
+        ("b", Route("GET", "/b", named("read"), PUBLIC)),
+        ("b", Route("GET", "/b/{x}", named("read"), PUBLIC)),
+        ("c", Route("GET", "/c", named("other"), PUBLIC)),
+    ]
+    document = build_openapi(routes, "T", "1")
+    names = [op["operationId"] for path in document["paths"].values() for op in path.values()]
+    assert names == ["a_read", "b_read_get_b", "b_read_get_b_x", "other"]
+
+
+def test_same_model_names_of_two_plugins_are_kept_apart():
+    def model(field):
+        return type("Thing", (Model,), {"__annotations__": {field: int}, "__module__": f"plugin_{field}"})
+
+    routes = [
+        ("a", Route("GET", "/a", named("read_a"), PUBLIC, returns=model("x"))),
+        ("b", Route("GET", "/b", named("read_b"), PUBLIC, returns=model("y"))),
+    ]
+    document = build_openapi(routes, "T", "1")
+    answers = [
+        document["paths"][p]["get"]["responses"]["200"]["content"]["application/json"] for p in ("/a", "/b")
+    ]
+    names = [answer["schema"]["$ref"].rpartition("/")[2] for answer in answers]
+    assert [set(document["components"]["schemas"][name]["properties"]) for name in names] == [{"x"}, {"y"}]

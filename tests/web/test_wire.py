@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import orjson
+import pytest
+from pydantic import Field, computed_field, field_serializer
+
+from studio import Model, PluginError
+from studio.web.wire import converter
+
+pytestmark = pytest.mark.pure
+
+
+class Voice(Model):
+    voice_name: str
+    pitch_hz: int = 110
+
+
+class Character(Model):
+    id: str
+    full_name: str
+    voice: Voice | None = None
+    voices_by_mood: dict[str, Voice] = Field(default_factory=dict)
+    takes: list[Voice] = Field(default_factory=lambda: [Voice(voice_name="first")])
+    notes: dict[str, Any] = Field(default_factory=dict)
+
+
+class Tree(Model):
+    id: str
+    children: list[Tree] = Field(default_factory=list)
+
+
+class Pinned(Model):
+    kind: Literal["pinned"]
+    frame_ms: int
+
+
+class Loose(Model):
+    kind: Literal["loose"] = "loose"
+    loose_text: str
+
+
+class Comment(Model):
+    place: Annotated[Pinned | Loose, Field(discriminator="kind")]
+
+
+class Asset(Model):
+    id: str
+    file_key: str = Field(exclude=True)
+
+    @computed_field
+    @property
+    def file_url(self) -> str:
+        return f"/media/{self.file_key or self.id}"
+
+
+def wire(model, value):
+    return orjson.loads(orjson.dumps(converter(model)(value)))
+
+
+def test_private_fields_never_leave():
+    stored = {"_id": "1", "full_name": "A", "secret_hash": "x", "voice": {"voice_name": "v", "api_key": "k"}}
+    stored |= {
+        "takes": [{"voice_name": "t", "api_key": "k"}],
+        "voices_by_mood": {"sad": {"voice_name": "s", "k": 1}},
+    }
+    assert wire(Character, stored) == {
+        "id": "1",
+        "fullName": "A",
+        "voice": {"voiceName": "v", "pitchHz": 110},
+        "voicesByMood": {"sad": {"voiceName": "s", "pitchHz": 110}},
+        "takes": [{"voiceName": "t", "pitchHz": 110}],
+        "notes": {},
+    }
+
+
+def test_missing_fields_get_the_default_or_null():
+    assert wire(Character, {"_id": "1"}) == {
+        "id": "1",
+        "fullName": None,
+        "voice": None,
+        "voicesByMood": {},
+        "takes": [{"voiceName": "first", "pitchHz": 110}],
+        "notes": {},
+    }
+
+
+def test_free_form_fields_leave_as_they_are():
+    assert wire(Character, {"_id": "1", "notes": {"my_key": {"a_b": 1}}})["notes"] == {"my_key": {"a_b": 1}}
+
+
+def test_older_schema_is_no_error():
+    stored = {"_id": "1", "full_name": 7, "voice": "old name", "takes": None, "voices_by_mood": ["x"]}
+    assert wire(Character, stored) == {
+        "id": "1", "fullName": 7, "voice": "old name", "takes": None, "voicesByMood": ["x"], "notes": {}
+    }  # fmt: skip
+
+
+def test_recursive_model_is_converted_to_any_depth():
+    stored = {"_id": "1", "x": 1, "children": [{"_id": "2", "x": 1, "children": [{"_id": "3", "x": 1}]}]}
+    leaf = {"id": "3", "children": []}
+    assert wire(Tree, stored) == {"id": "1", "children": [{"id": "2", "children": [leaf]}]}
+
+
+def test_union_is_told_apart_by_its_literal():
+    pinned = {"place": {"kind": "pinned", "frame_ms": 4, "loose_text": "no"}}
+    assert wire(Comment, pinned) == {"place": {"kind": "pinned", "frameMs": 4}}
+    assert wire(Comment, {"place": {"kind": "loose", "loose_text": "a"}})["place"]["looseText"] == "a"
+    assert wire(Comment, {"place": {"kind": "unknown"}}) == {"place": None}
+
+
+def test_union_that_cannot_be_told_apart_is_refused():
+    class A(Model):
+        x: int
+
+    class B(Model):
+        y: int
+
+    with pytest.raises(PluginError, match="Literal"):
+        converter(A | B)
+
+
+def test_computed_fields_join_and_excluded_ones_do_not():
+    assert wire(Asset, {"_id": "1", "file_key": "a/b.png"}) == {"id": "1", "fileUrl": "/media/a/b.png"}
+
+
+def test_serializers_are_refused_because_nobody_would_ask_them():
+    class Shouting(Model):
+        name: str
+
+        @field_serializer("name")
+        def shout(self, name: str) -> str:
+            return name.upper()
+
+    with pytest.raises(PluginError, match="serializers"):
+        converter(Shouting)
+
+
+def test_instance_of_the_public_model_is_dumped():
+    assert wire(Voice, Voice(voice_name="a")) == {"voiceName": "a", "pitchHz": 110}
+
+
+def test_instance_of_another_model_gives_only_public_fields():
+    class StoredVoice(Voice):
+        api_key: str
+
+    assert wire(Voice, StoredVoice(voice_name="a", api_key="k")) == {"voiceName": "a", "pitchHz": 110}
+
+
+def test_embedded_documents_may_call_their_id_id():
+    class Panel(Model):
+        id: str
+
+    class Board(Model):
+        panels: list[Panel]
+
+    assert wire(Board, {"panels": [{"id": "7"}, {"_id": "8"}]}) == {"panels": [{"id": "7"}, {"id": "8"}]}
+
+
+@pytest.mark.parametrize("kind", [int, str | None, list[int], dict[str, Any], Mapping[str, int], Any, None])
+def test_plain_types_need_no_converter(kind):
+    assert converter(kind) is None
