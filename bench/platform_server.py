@@ -64,7 +64,9 @@ def variables(*, stored: bool) -> dict[str, str]:
 
 def check_plugins(studio: Studio) -> None:
     records = studio.loader.records.values()
-    if missing := [f"{r.name}: {r.state} in {r.phase}: {r.error}" for r in records if r.state != PluginState.READY]:
+    if missing := [
+        f"{r.name}: {r.state} in {r.phase}: {r.error}" for r in records if r.state != PluginState.READY
+    ]:
         sys.exit("the benchmark runs all plugins, but\n  " + "\n  ".join(missing))
 
 

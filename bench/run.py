@@ -40,7 +40,8 @@ BASELINE = "aiohttp"
 SERVERS = (
     Server(BASELINE, "baseline_aiohttp.py", validates=False),
     Server("fastapi", "baseline_fastapi.py"),
-    Server("studio", "platform_server.py", stored=True),
+    Server("studio", "platform_server.py"),
+    Server("embedded", "platform_server.py", stored=True, arguments=("--stored",)),
 )
 PACKAGES = (
     "aiohttp",
@@ -107,7 +108,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 def running(server: Server, plan: Plan, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A ready server and its port; ended on leaving. Its output is shown only when it does not start."""
     port, log = free_port(), folder / "server.log"
-    command = [sys.executable, str(HERE / server.file), "--port", str(port)]
+    command = [sys.executable, str(HERE / server.file), "--port", str(port), *server.arguments]
     environment = os.environ | {"BENCH_TOKENS": str(folder / "tokens.json")}
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -150,7 +150,7 @@ class Studio:
         try:
             backend: AbstractAsyncContextManager[str] | None = self.dispatcher.backend(hook)
             return await self._stack.enter_async_context(backend) if backend else None
-        except Exception as error:
+        except Exception as error:  # the boundary to a plugin's server: a cache is worth having, not needed
             if hook == "database_backend" or isinstance(error, ConfigError):
                 raise
             log.exception("cache_backend_failed", hint="the platform works without a cache, slower")

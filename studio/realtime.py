@@ -126,7 +126,7 @@ class Realtime:
         self,
         user_id: str,
         event: str,
-        status: str,
+        status: int,
         message: str,
         success: bool,  # noqa: FBT001 - the order of the front end's own contract
         data: dict[str, Any],

@@ -93,11 +93,12 @@ class System:
             self._openapi = orjson.dumps(openapi_of(self._studio))
         return web.Response(body=self._openapi, content_type="application/json")
 
-    async def list_plugins(self, request: Request) -> dict[str, Any]:
+    async def list_plugins(self, request: Request) -> Plugins:
         """List every installed plugin with its state, phase, reason and timings."""
         off = self._studio.dispatcher.switched_off
         records = self._studio.loader.records.values()
-        return {"items": [{**record.describe(), "hooksOff": off(record.name)} for record in records]}
+        found = ({**record.describe(), "hooksOff": off(record.name)} for record in records)
+        return Plugins(items=[PluginPublic.model_validate(item) for item in found])
 
     async def get_capabilities(self, request: Request) -> dict[str, Any]:
         """List features, providers and models, with the reason where one is off."""

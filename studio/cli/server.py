@@ -36,7 +36,7 @@ async def own_server() -> AsyncIterator[str]:
         port = probe.getsockname()[1]
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with LOG.open("wb") as log:  # noqa: ASYNC230 - once, before anything else runs
-        environ = os.environ | {"STUDIO_SERVER__PORT": str(port)}
+        environ = os.environ | {"STUDIO_SERVER__PORT": str(port), "STUDIO_AUTH__OTP_INTERVAL_S": "0"}
         command = (sys.executable, "-m", "studio", "serve")
         process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, env=environ)
     try:

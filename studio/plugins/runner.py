@@ -49,7 +49,9 @@ class PluginRunner:
                     "plugin_slow_start", plugin=self._record.name, phase=self._record.phase, seconds=limit
                 )
             await self._end()
-            return f"its {self._record.phase} did not end within plugins.start_deadline_s = {deadline_s:g} s"
+            return (
+                f"its {self._record.phase} did not end within {deadline_s:.1f} s (plugins.start_deadline_s)"
+            )
         finally:
             ready.cancel()
 

@@ -60,7 +60,7 @@ class Client:
             is_json = "json" in response.headers.get("Content-Type", "")
             return Answer(
                 response.status,
-                dict(response.headers),
+                response.headers,
                 body,
                 await response.json(content_type=None) if is_json and body else None,
             )
@@ -122,7 +122,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         "STUDIO_CONFIG_DIR": str(folder),
         "STUDIO_PLUGINS__DISABLED": '["embedded", "streaq"]',
         "STUDIO_SERVER__SHUTDOWN_S": "2",
-        "STUDIO_LOGGING__LEVEL": "warning",
+        "STUDIO_LOGGING__LEVEL": "info",
         "STUDIO_LOGGING__DIRECTORY": str(folder / "errors"),
         "STUDIO_AUTH__SECRET": "test-kit-" + "k" * 32,
         "STUDIO_AUTH__OTP_INTERVAL_S": "0",

@@ -36,9 +36,8 @@ class Sender:
         transport, body, head = request.transport, response.body, self._lines(response)
         if head is None or transport is None or transport.is_closing() or not isinstance(body, bytes):
             return
-        date = rfc822_formatted_time()
-        head = f"{head}{self._tail}Content-Length: {len(body)}\r\nDate: {date}\r\nX-Request-Id: {request_id}\r\n\r\n"
-        transport.writelines((head.encode(), body))
+        head += f"{self._tail}Content-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n"
+        transport.writelines((f"{head}X-Request-Id: {request_id}\r\n\r\n".encode(), body))
         response._keep_alive = response._eof_sent = True  # noqa: SLF001 - there is no public way to say "it is out"
         response._body_length = len(body)  # noqa: SLF001 - as above
         with suppress(ConnectionError):  # the client went away; aiohttp sees it too and closes

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import orjson
 from aiohttp import web
+from multidict import CIMultiDict
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from studio.auth import PUBLIC, SIGNED_IN, Actor, Credentials
@@ -26,7 +27,7 @@ from studio.web.deps import JSON_MEDIA, REQUEST_ID, WRITES, Handler, WebDeps
 from studio.web.idempotency import KEY_HEADER, run_once
 from studio.web.plan import plan_of
 from studio.web.route import Page, Request, Route, project_of
-from studio.web.wire import converter
+from studio.web.wire import converter, each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 BODY_DEADLINE_S = 10.0
 _DEFAULT_LIMIT = Route.__dataclass_fields__["body_limit"].default
-_JSON_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+_JSON_HEADERS = CIMultiDict({"Content-Type": "application/json", "Cache-Control": "no-store"})
 _SHOWN_ERRORS = 50
 
 
@@ -59,6 +60,7 @@ class _Endpoint:
     def __init__(self, route: Route, ctx: PluginContext, deps: WebDeps) -> None:
         self.route, self.ctx, self.deps, self.plan = route, ctx, deps, plan_of(ctx.name, route)
         self.convert = converter(self.plan.returns) or _declared
+        self.convert_all = each(self.convert)
         self.public, self.asks = route.permission == PUBLIC, route.permission not in (PUBLIC, SIGNED_IN)
         known = deps.permissions.get(route.permission)
         self.of_project = known is None or known.scope == "project"
@@ -165,15 +167,15 @@ class _Endpoint:
         return self._encode(await self.route.handler(request, **arguments))
 
     def _encode(self, result: Any) -> web.StreamResponse:
-        status, convert = self.route.status, self.convert
+        status = self.route.status
         if isinstance(result, web.StreamResponse):
             return result
         if result is None:
             return web.Response(status=204 if status == web.HTTPOk.status_code else status)
         if isinstance(result, Page):
-            data: Any = {"items": [convert(item) for item in result.items], "nextCursor": result.next_cursor}
+            data: Any = {"items": self.convert_all(result.items), "nextCursor": result.next_cursor}
         else:
-            data = [convert(item) for item in result] if isinstance(result, list) else convert(result)
+            data = self.convert_all(result) if isinstance(result, list) else self.convert(result)
         return web.Response(body=orjson.dumps(data), status=status, headers=_JSON_HEADERS)
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
-from functools import cache
+from contextlib import suppress
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -35,7 +36,6 @@ class WireModel:
         self.pairs = [(f.serialization_alias or name, self.stored[name]) for name, f in public.items()]
         literal = {name for name, field in self.fields.items() if get_origin(field.annotation) is Literal}
         self.tags = {self.stored[name]: get_args(self.fields[name].annotation) for name in literal}
-        self.nested: list[tuple[str, Converter]] | None = None
 
     def __call__(self, document: Any) -> Any:
         """Return the JSON value; what is no document passes unchanged."""
@@ -46,12 +46,10 @@ class WireModel:
                 return document.model_dump(mode="json", by_alias=True)
             document = vars(document)
         try:
-            out = {name: document[stored] for name, stored in self.pairs}
+            out = self._one(document)
         except KeyError:
             document = self._fill(document)
-            out = {name: document[stored] for name, stored in self.pairs}
-        for name, convert in self._compile() if self.nested is None else self.nested:
-            out[name] = convert(out[name])
+            out = self._one(document)
         if self.computed:
             document = self._fill(document)
             whole = self.model.model_construct(
@@ -65,11 +63,33 @@ class WireModel:
         values = document if isinstance(document, dict) else self._fill(vars(document))
         return all(values.get(key) in allowed for key, allowed in self.tags.items())
 
-    def _compile(self) -> list[tuple[str, Converter]]:
+    def all(self, documents: Any) -> list[Any]:
+        """Return the JSON values of many documents, in half the time of one by one."""
+        if not self.computed:
+            with suppress(KeyError, TypeError):  # an older schema, or models: one by one
+                return self._many(documents)
+        return [self(document) for document in documents]
+
+    @cached_property
+    def _one(self) -> Any:
+        return self._compile("lambda d: {}")
+
+    @cached_property
+    def _many(self) -> Any:
+        return self._compile("lambda ds: [{} for d in ds]")
+
+    def _compile(self, source: str) -> Any:
+        """Return `source` with the document's new dict written out, which builds twice as fast as a loop.
+
+        At first use, not before, so that models may be recursive.
+        """
         kinds = [field.annotation for field in self.fields.values() if not field.exclude]
-        found = zip(self.pairs, map(converter, kinds), strict=True)
-        self.nested = [(name, convert) for (name, _), convert in found if convert]
-        return self.nested  # at first use, not before, so that models may be recursive
+        nested = {f"c{at}": convert for at, kind in enumerate(kinds) if (convert := converter(kind))}
+        cells = [
+            f"{name!r}: c{at}(d[{stored!r}])" if f"c{at}" in nested else f"{name!r}: d[{stored!r}]"
+            for at, (name, stored) in enumerate(self.pairs)
+        ]
+        return eval(source.format("{" + ", ".join(cells) + "}"), nested)  # noqa: S307 - field names only, quoted
 
     def _fill(self, document: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -99,7 +119,13 @@ def converter(kind: Any) -> Converter | None:
         return inner
     if origin in (dict, Mapping):
         return lambda values: {k: inner(v) for k, v in values.items()} if isinstance(values, dict) else values
-    return lambda values: [inner(v) for v in values] if isinstance(values, list | tuple | set) else values
+    several = each(inner)
+    return lambda values: several(values) if isinstance(values, list | tuple | set) else values
+
+
+def each(convert: Converter) -> Callable[[Any], list[Any]]:
+    """Return what converts a list of values."""
+    return convert.all if isinstance(convert, WireModel) else lambda values: [convert(v) for v in values]
 
 
 def _union(kind: Any, members: list[Converter]) -> Converter | None:

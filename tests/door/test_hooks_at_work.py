@@ -30,18 +30,20 @@ WAYS = {
 }
 
 
-def owner(door, hook, parameter, way):
-    """Install `root` without the given hook's usual answer: the other decision stays good."""
-    good = {
-        "authenticate": "return Actor('root', platform_role='admin')",
-        "authorize": "return Decision(allowed=True)",
-    }
-    lines = {"authenticate": "credentials", "authorize": "query"}
-    body = ""
-    for name, given in (lines | {hook: parameter}).items():
-        what = WAYS[way] if name == hook else good[name]
-        body += f"@hookimpl\nasync def {name}(self, ctx, {given}):\n    {what}\n"
-    door.plugin("root", body)
+GOOD = {
+    "authenticate": ("credentials", "return Actor('root', platform_role='admin')"),
+    "authorize": ("query", "return Decision(allowed=True)"),
+    "hold_cost": ("hold", "return CostDecision(allowed=True)"),
+}
+
+
+def owner(door, hook, way):
+    """Install an owner whose every answer is yes but for one hook."""
+    lines = [
+        f"@hookimpl\nasync def {name}(self, ctx, {given}):\n    {WAYS[way] if name == hook else answer}"
+        for name, (given, answer) in GOOD.items()
+    ]
+    door.plugin("root", "\n".join(lines))
 
 
 def quick(studio):
@@ -63,7 +65,7 @@ def quick(studio):
     ],
 )
 async def test_a_broken_owner_of_a_decision_means_no(door, hook, way, status):
-    owner(door, hook, "it", way)
+    owner(door, hook, way)
     door.plugin("other", OTHER, before=HANDLE, prefixes=["/api/secret"])
     async with door.open(quick(door.studio())) as house:
         answer, problem = await house.get("/api/secret")
@@ -91,11 +93,16 @@ async def test_only_the_configured_owner_is_asked(door):
 
 @pytest.mark.parametrize(
     ("way", "error"),
-    [("raises", UnavailableError), ("exits", UnavailableError), ("none", BudgetExceededError), (None, BudgetExceededError)],
+    [
+        ("raises", UnavailableError),
+        ("exits", UnavailableError),
+        ("none", BudgetExceededError),
+        (None, BudgetExceededError),
+    ],
 )
 async def test_no_answer_of_the_cost_owner_holds_no_money(door, way, error):
     if way:
-        owner(door, "hold_cost", "hold", way)
+        owner(door, "hold_cost", way)
     else:
         door.plugin("root")
     async with door.open(quick(door.studio())) as house:
@@ -114,7 +121,9 @@ async def told(house, times=1):
 
 
 @pytest.mark.parametrize("way", ["raises", "exits", "hangs"])
-async def test_a_listener_that_always_fails_is_switched_off_after_three_and_the_others_hear_everything(door, way):
+async def test_a_listener_that_always_fails_is_switched_off_after_three_and_the_others_hear_everything(
+    door, way
+):
     door.company()
     door.plugin("bad", f"calls = 0\n{LISTENER}    type(self).calls += 1\n    {WAYS[way]}")
     door.plugin("zgood", f"heard = 0\n{LISTENER}    type(self).heard += 1")
@@ -145,13 +154,17 @@ async def test_failures_far_apart_switch_nothing_off(door, monkeypatch):
 
 
 async def test_telling_waits_for_nobody_and_a_slow_listener_is_cut_at_the_deadline(door):
-    door.plugin("slow", f"ended = None\n{LISTENER}" + """
+    door.plugin(
+        "slow",
+        f"ended = None\n{LISTENER}"
+         """
     try:
         await asyncio.sleep(30)
     except asyncio.CancelledError:
         type(self).ended = 'cut'
         raise
-""")
+""",
+    )
     async with door.open(quick(door.studio())) as house:
         began = time.perf_counter()
         house.studio.dispatcher.notify("job_changed", {})
@@ -162,6 +175,7 @@ async def test_telling_waits_for_nobody_and_a_slow_listener_is_cut_at_the_deadli
 
 
 async def test_a_notification_may_take_two_seconds_when_nothing_else_is_said(door):
+    door.company()
     assert door.studio().dispatcher._deadline_s == 2.0
 
 
@@ -225,7 +239,9 @@ async def test_a_chain_fails_closed_when_a_step_fails(door, way, error):
             await house.studio.services.finalize({"_id": "a"})
 
 
-async def test_the_trace_switch_names_each_hook_plugin_and_kind_of_payload_and_shows_no_payload(door, monkeypatch):
+async def test_the_trace_switch_names_each_hook_plugin_and_kind_of_payload_and_shows_no_payload(
+    door, monkeypatch
+):
     monkeypatch.setenv("STUDIO_TRACE_HOOKS", "1")
     door.company()
     studio = door.studio()

@@ -68,7 +68,9 @@ def test_settings_with_an_unresolvable_annotation_fail_only_their_plugin(door):
 
 
 def test_a_manifest_of_another_name_is_refused_naming_both(door):
-    module = door.module("x", "from studio import *\nclass Plugin(StudioHooks):\n    manifest = Manifest('y')\n")
+    module = door.module(
+        "x", "from studio import *\nclass Plugin(StudioHooks):\n    manifest = Manifest('y')\n"
+    )
     door.install("x", module)
     assert door.reason("x")[2] == "its manifest says 'y', its entry point 'x': use one name"
 
@@ -76,7 +78,9 @@ def test_a_manifest_of_another_name_is_refused_naming_both(door):
 @pytest.mark.parametrize("name", ["studio", "server", "my-plugin", "Loud"])
 def test_a_name_that_would_hide_the_kernel_or_its_settings_is_refused(door, name):
     door.company()
-    module = door.module("thief", f"from studio import *\nclass Plugin(StudioHooks):\n    manifest = Manifest({name!r})\n")
+    module = door.module(
+        "thief", f"from studio import *\nclass Plugin(StudioHooks):\n    manifest = Manifest({name!r})\n"
+    )
     door.install(name, module)
     studio = door.studio()
     assert "cannot be a plugin's name" in studio.loader.records[name].error

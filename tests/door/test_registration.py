@@ -147,7 +147,11 @@ def test_what_requires_a_failed_plugin_is_blocked_all_the_way_up(door):
     door.plugin("middle", manifest=", requires=('bottom',)")
     door.plugin("top", manifest=", requires=('middle',)")
     records = door.studio().loader.records
-    assert [str(records[name].state) for name in ("bottom", "middle", "top")] == ["failed", "blocked", "blocked"]
+    assert [str(records[name].state) for name in ("bottom", "middle", "top")] == [
+        "failed",
+        "blocked",
+        "blocked",
+    ]
 
 
 def test_what_requires_a_plugin_with_bad_routes_is_blocked_before_the_start(door):

@@ -17,7 +17,10 @@ LIFESPAN = "@hookimpl\n@asynccontextmanager\nasync def lifespan(self, ctx):\n"
 BREAKS = {
     "raises": ("    raise RuntimeError('no licence')\n    yield", "RuntimeError: no licence"),
     "exits": ("    sys.exit(4)\n    yield", "it called sys.exit(4)"),
-    "hangs": ("    await asyncio.Event().wait()\n    yield", "start_deadline_s = 0.3 s"),
+    "hangs": (
+        "    await asyncio.Event().wait()\n    yield",
+        "did not end within 0.3 s (plugins.start_deadline_s)",
+    ),
     "cancels": ("    raise asyncio.CancelledError\n    yield", "cancelled"),
     "never_yields": ("    if ctx is None:\n        yield", "didn't yield"),
 }
@@ -58,7 +61,9 @@ HANDLE = "async def handle(request):\n    return Hello(text='bad')\nasync def he
 
 def stubborn(door, how, name="bad", manifest=""):
     body = LIFESPAN + "    ctx.provide(dict, {})\n" + BREAKS[how][0]
-    door.plugin(name, f"{dedent(EVERYTHING)}\n{body}", before=HANDLE, prefixes=["/api/bad"], manifest=manifest)
+    door.plugin(
+        name, f"{dedent(EVERYTHING)}\n{body}", before=HANDLE, prefixes=["/api/bad"], manifest=manifest
+    )
 
 
 @pytest.mark.parametrize("how", sorted(BREAKS))
@@ -71,10 +76,18 @@ async def test_a_start_that_fails_costs_only_its_plugin_and_leaves_nothing_behin
         bad = await house.plugin("bad")
         assert (bad["state"], bad["phase"]) == ("failed", "start")
         assert BREAKS[how][1] in bad["error"]
+        assert bad["timingsMs"]["start"] > 0
         status, problem = await house.get("/api/bad")
         assert (status, problem["code"], problem["plugin"]) == (503, "plugin_unavailable", "bad")
         assert (await house.get("/api/bad/below/it"))[0] == 503
-        for path in ("/healthz", "/readyz", "/api/good", "/api/openapi.json", "/api/capabilities", "/metrics"):
+        for path in (
+            "/healthz",
+            "/readyz",
+            "/api/good",
+            "/api/openapi.json",
+            "/api/capabilities",
+            "/metrics",
+        ):
             if path != "/metrics":
                 assert (await house.get(path))[0] == 200, path
         services = house.studio.services
@@ -155,7 +168,9 @@ async def test_all_tries_share_one_deadline(door):
 
 async def test_the_policy_fail_ends_the_start_and_stops_who_had_started(door):
     stubborn(door, "raises")
-    module = door.plugin("calm", LIFESPAN + "    LIFE.append('in')\n    yield\n    LIFE.append('out')", before="LIFE = []")
+    module = door.plugin(
+        "calm", LIFESPAN + "    LIFE.append('in')\n    yield\n    LIFE.append('out')", before="LIFE = []"
+    )
     studio = door.studio(STUDIO_PLUGINS__ON_FAILURE='{"bad": "fail"}')
     with pytest.raises(PluginStartError, match=r"plugin 'bad' failed in start: RuntimeError: no licence"):
         async with running(studio):
@@ -182,7 +197,9 @@ async def test_a_slow_start_is_logged_and_waited_for(door):
 
 
 async def test_a_start_that_ignores_its_cancellation_is_abandoned(door):
-    body = LIFESPAN + """
+    body = (
+        LIFESPAN
+        + """
     while not self.over:
         try:
             await asyncio.sleep(0.01)
@@ -190,6 +207,7 @@ async def test_a_start_that_ignores_its_cancellation_is_abandoned(door):
             pass
     yield
 """
+    )
     door.company()
     door.plugin("deaf", "over = False\n" + body)
     async with door.open(STUDIO_PLUGINS__START_DEADLINE_S="0.2") as house:
@@ -210,7 +228,7 @@ MIGRATION = """
     ("change", "reason"),
     [
         ("raise RuntimeError('half way')", "RuntimeError: half way"),
-        ("await asyncio.Event().wait()", "its migrate did not end within plugins.start_deadline_s"),
+        ("await asyncio.Event().wait()", "its migrate did not end within 0.4 s"),
     ],
 )
 async def test_a_migration_that_fails_costs_only_its_plugin(door, change, reason):
@@ -278,7 +296,9 @@ async def test_plugins_stop_in_the_reverse_of_their_start(door):
     assert order == ["+z_base", "+m_middle", "+a_top", "-a_top", "-m_middle", "-z_base"]
 
 
-@pytest.mark.parametrize("end", ["raise RuntimeError('at the end')", "sys.exit(9)", "await asyncio.Event().wait()"])
+@pytest.mark.parametrize(
+    "end", ["raise RuntimeError('at the end')", "sys.exit(9)", "await asyncio.Event().wait()"]
+)
 async def test_a_stop_that_fails_does_not_keep_the_others_from_stopping(door, end):
     door.plugin("bad", f"{LIFESPAN}    yield\n    {end}", manifest=", requires=('calm',)")
     door.plugin("calm", "out = False\n" + LIFESPAN + "    yield\n    type(self).out = True")
@@ -321,13 +341,19 @@ async def test_background_tasks_are_cancelled_at_the_stop_and_their_failures_log
             await asyncio.sleep(0.01)
             assert not studio.loader.records["busy"].plugin.ended
     assert studio.loader.records["busy"].plugin.ended
-    failed = {line["task"]: str(line["exc_info"]) for line in lines if line["event"] == "background_task_failed"}
+    failed = {
+        line["task"]: str(line["exc_info"]) for line in lines if line["event"] == "background_task_failed"
+    }
     assert failed == {"busy:fails": "in the background", "busy:leaves": "it called sys.exit(5)"}
 
 
 async def test_two_plugins_that_provide_the_same_kind_are_both_named(door):
     for name in ("one", "two"):
-        door.plugin(name, LIFESPAN + "    ctx.provide(dict, {})\n    yield", manifest=", after=('one',)" * (name == "two"))
+        door.plugin(
+            name,
+            LIFESPAN + "    ctx.provide(dict, {})\n    yield",
+            manifest=", after=('one',)" * (name == "two"),
+        )
     studio = door.studio()
     async with running(studio):
         error = studio.loader.records["two"].error

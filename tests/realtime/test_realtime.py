@@ -87,11 +87,11 @@ async def make(cache):
 async def test_send_to_user_puts_one_object_on_the_wire(make):
     recorder = Recorder()
     realtime = await make(recorder)
-    realtime.send_to_user("ann", "assetGenResponse", "done", "Ready", True, {"job": {"id": "j"}})
+    realtime.send_to_user("ann", "assetGenResponse", 200, "Ready", True, {"job": {"id": "j"}})
     await realtime.flush()
     (message,) = recorder.messages
     assert message.wire == {
-        "status": "done",
+        "status": 200,
         "message": "Ready",
         "success": True,
         "data": {"job": {"id": "j"}},

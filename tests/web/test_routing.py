@@ -205,7 +205,7 @@ async def gives_page(request) -> Page:
         (Route("GET", "/api/tales", sync, PUBLIC), "handler sync: must be `async def`"),
         (Route("GET", "/api/tales/{StoryId}", fine, PUBLIC), "snake_case"),
         (Route("GET", "/api/tales/{story_id:.*}", fine, PUBLIC), "a segment is literal or one"),
-        (Route("GET", "/api/tales/", load, PUBLIC), "a segment is literal or one"),
+        (Route("GET", "/api/tales//x", load, PUBLIC), "a segment is literal or one"),
         (Route("GET", "/api/tales", takes_more, PUBLIC), "nothing fills ['banana']"),
         (Route("GET", "/api/tales", takes_target, PUBLIC), "needs a `load`"),
         (Route("POST", "/api/tales", untyped_body, PUBLIC), "`body` needs a model"),

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from studio_activity.service import fill
 
 from studio import Actor, new_id
+from studio_activity.service import fill
 
 pytestmark = pytest.mark.http
 PROJECTS = "/api/workbench/projects"

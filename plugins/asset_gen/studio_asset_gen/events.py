@@ -21,6 +21,10 @@ def job_json(job: Doc) -> Doc:
     return JobPublic.model_validate({**fields, "id": job["_id"]}).model_dump(mode="json", by_alias=True)
 
 
+STATUS = {"succeeded": 200, "failed": 500, "cancelled": 409}
+"""The existing front end reads HTTP's numbers; whatever is under way is 202."""
+
+
 class JobEvents:
     """Listens to jobs."""
 
@@ -38,7 +42,7 @@ class JobEvents:
         failed = job["state"] == "failed"
         message = _message(job)
         self._ctx.realtime.send_to_user(
-            job["user_id"], "assetGenResponse", job["state"], message, not failed, data
+            job["user_id"], "assetGenResponse", STATUS.get(job["state"], 202), message, not failed, data
         )
 
     async def _fall_back(self, job: Doc) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
-from studio_stories.api import Stories
 
 from studio import Doc, Page, Request
 from studio_asset_gen.files import file_answer
@@ -26,6 +25,7 @@ from studio_asset_gen.service import AssetGenService
 from studio_asset_gen.takes import AssetStore, with_url
 from studio_asset_gen.voice_models import PreviewRequest, VoiceQuery, VoiceSettingUpdate
 from studio_asset_gen.voices import VoiceService
+from studio_stories.api import Stories
 
 # ---------------------------------------------------------------- what a route is about
 

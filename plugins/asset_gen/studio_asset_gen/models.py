@@ -19,6 +19,9 @@ Mood = Literal["neutral", "tense", "warm", "sad", "bright", "dark"]
 # ---------------------------------------------------------------- orders
 
 
+Scenes = Annotated[str | None, Field(max_length=200, pattern=r"^[0-9A-Za-z.]+(\s*[-,]\s*[0-9A-Za-z.]+)*$")]
+
+
 class Target(Model):
     """What a take is for: a shot's "panel", "clip" or "voice:<line id>", or a story's "music"."""
 
@@ -63,6 +66,8 @@ class BatchRequest(Model):
     kinds: Annotated[list[Name], Field(min_length=1, max_length=20)] = Field(
         default_factory=lambda: ["panels", "voices"]
     )
+    scenes: Scenes = None
+    """Only these scenes: "1-3", "2,5-6"."""
     only: Literal["missing_or_stale", "missing", "stale", "all"] = "missing_or_stale"
     providers: dict[Name, Name] = Field(default_factory=dict)
     """Provider by kind, e.g. {"panels": "local"}."""
@@ -75,6 +80,8 @@ class EstimateRequest(Model):
     kinds: Annotated[list[Name], Field(min_length=1, max_length=20)] = Field(
         default_factory=lambda: ["panels", "voices"]
     )
+    scenes: Scenes = None
+    """Only these scenes: "1-3", "2,5-6"."""
     only: Literal["missing_or_stale", "missing", "stale", "all"] = "missing_or_stale"
     providers: dict[Name, Name] = Field(default_factory=dict)
     target: Target | None = None

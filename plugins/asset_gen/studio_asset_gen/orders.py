@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from studio_projects.api import Projects
-from studio_stories.api import Stories
-
 from studio import (
     ConflictError,
     Doc,
@@ -20,6 +17,8 @@ from studio import (
     new_id,
 )
 from studio_asset_gen.api import AssetKind, Plan, Slot, StoryView, Wish, basis_hash
+from studio_projects.api import Projects
+from studio_stories.api import Stories, scenes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,8 +42,8 @@ class Orders:
 
     # ------------------------------------------------------------ what there is
 
-    async def view(self, story_id: str) -> StoryView:
-        """Read a story with its current takes once."""
+    async def view(self, story_id: str, scenes: str | None = None) -> StoryView:
+        """Read a story, or the shots of some `scenes` ("1-3"), with its current takes once."""
         story = await self._stories.story(story_id)
         project = await self._ctx.service(Projects).project(story["project_id"])  # type: ignore[type-abstract]  # as above
         if project is None:
@@ -52,6 +51,9 @@ class Orders:
         shots = await self._stories.shots(story_id)
         cast = {doc["_id"]: doc for doc in await self._stories.characters(story_id)}
         view = StoryView(project, story, await self._stories.scenes(story_id), shots, cast)
+        if scenes is not None:
+            chosen = scenes_of(view.scenes, scenes)
+            view.shots = shots = [shot for shot in shots if shot["scene_id"] in chosen]
         view.assets = await self._store.assets(
             asset_id for shot in shots for asset_id in (shot.get("current") or {}).values()
         )

@@ -40,7 +40,7 @@ class AssetGenService:
 
     async def batch(self, actor: Actor, body: BatchRequest) -> Doc:
         """Order what a story lacks, in one batch."""
-        view = await self.orders.view(body.story_id)
+        view = await self.orders.view(body.story_id, body.scenes)
         ordered, blocked = await self.orders.many(view, body)
         jobs = await self.orders.submit(actor, ordered)
         batch_id = ordered[0][2].batch_id if ordered else ""
@@ -53,7 +53,7 @@ class AssetGenService:
         """Price a batch or one generation."""
         if body.story_id is None:
             return await self.orders.estimate(await self.orders.single(body))
-        ordered, blocked = await self.orders.many(await self.orders.view(body.story_id), body)
+        ordered, blocked = await self.orders.many(await self.orders.view(body.story_id, body.scenes), body)
         return await self.orders.estimate(ordered) | {"blocked": blocked}
 
     async def stale(self, body: EstimateRequest) -> Doc:

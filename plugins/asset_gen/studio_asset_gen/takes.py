@@ -11,8 +11,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio_stories.api import Stories
-
 from studio import (
     Actor,
     ConflictError,
@@ -21,6 +19,7 @@ from studio import (
     ProviderRejectedError,
     now_ms,
 )
+from studio_stories.api import Stories
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence

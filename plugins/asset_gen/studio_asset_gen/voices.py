@@ -9,8 +9,6 @@ from collections import Counter
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from studio_stories.api import Stories
-
 from studio import (
     ConflictError,
     InvalidInputError,
@@ -19,6 +17,7 @@ from studio import (
     ProviderUnavailableError,
     UnavailableError,
 )
+from studio_stories.api import Stories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

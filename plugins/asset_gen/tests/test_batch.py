@@ -200,6 +200,7 @@ async def test_music_keeps_fitting_when_a_line_changes_and_not_when_the_mood_doe
 
 async def test_another_plugins_kind_takes_part(world, story):
     from asset_gen_world import FakeImages  # noqa: F401 - the fakes stand under this name
+
     from studio_asset_gen.api import Plan, Slot
     from studio_asset_gen.takes import AssetStore
 

@@ -237,10 +237,9 @@ async def test_generation_is_logged(world, story):
 
 async def test_order_repeated_after_a_crash_is_the_first_one(world, story):
     """The kernel runs a request again under the same `once` when its first run broke off."""
+    from studio import Actor
     from studio_asset_gen.models import GenerateRequest
     from studio_asset_gen.service import AssetGenService
-
-    from studio import Actor
 
     service = world.service(AssetGenService)
     body = GenerateRequest.model_validate({"target": story.target(0)})

@@ -127,7 +127,7 @@ async def test_models_leave_storage_and_mail_out(world):
 async def test_user_and_room_hear_of_a_job(world, story, sent):
     job = await story.generate(0)
     mine = [data for target, event, data in sent if (target, event) == ("ann", "assetGenResponse")]
-    assert [data["status"] for data in mine][-1] == "succeeded"
+    assert [data["status"] for data in mine][-1] == 200
     assert mine[-1]["success"] is True
     assert mine[-1]["data"]["job"]["id"] == job["_id"]
     rooms = {event for target, event, _ in sent if target == f"project:{story.project_id}"}
@@ -138,7 +138,7 @@ async def test_user_hears_of_a_failure_with_its_reason(world, story, sent):
     world.fakes.failing.add("fake")
     await story.generate(0)
     last = [data for target, event, data in sent if event == "assetGenResponse"][-1]
-    assert (last["status"], last["success"]) == ("failed", False)
+    assert (last["status"], last["success"]) == (500, False)
     assert "fake is down" in last["message"]
 
 
@@ -150,9 +150,8 @@ async def test_events_of_a_job_are_ordered_by_state_seq(world, story, sent):
 
 
 async def test_fifty_accepts_of_one_result_keep_one_take(world, story, sent):
-    from studio_asset_gen.takes import AssetStore
-
     from studio import Generation, MediaFile
+    from studio_asset_gen.takes import AssetStore
 
     job = await story.generate(0)
     path = world.fakes.folder / "again.png"
@@ -170,9 +169,8 @@ async def test_fifty_accepts_of_one_result_keep_one_take(world, story, sent):
 
 
 async def test_fifty_results_of_one_slot_are_fifty_takes_and_one_is_current(world, story):
-    from studio_asset_gen.takes import AssetStore
-
     from studio import Generation, MediaFile
+    from studio_asset_gen.takes import AssetStore
 
     job = await story.generate(0)
     path = world.fakes.folder / "many.png"
@@ -189,9 +187,8 @@ async def test_fifty_results_of_one_slot_are_fifty_takes_and_one_is_current(worl
 
 
 async def test_success_without_a_file_fails_the_job(world, story):
-    from studio_asset_gen.takes import AssetStore
-
     from studio import Generation, ProviderRejectedError
+    from studio_asset_gen.takes import AssetStore
 
     job = await story.generate(0)
     empty = Generation(provider_job_id="p", state="succeeded")
@@ -200,9 +197,8 @@ async def test_success_without_a_file_fails_the_job(world, story):
 
 
 async def test_result_at_a_vendors_address_is_copied_first(world, story, monkeypatch):
-    from studio_asset_gen.takes import AssetStore
-
     from studio import Generation, MediaFile
+    from studio_asset_gen.takes import AssetStore
 
     class Client:
         async def download(self, url, target):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from studio_asset_gen.takes import AssetStore
 
 from studio import Generation, MediaFile
+from studio_asset_gen.takes import AssetStore
 
 pytestmark = pytest.mark.database
 

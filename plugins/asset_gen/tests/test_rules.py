@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from studio_asset_gen.api import Slot, StoryView, Wish, basis_hash, frame_size
 from studio_asset_gen.events import job_json
 from studio_asset_gen.files import suffix_of

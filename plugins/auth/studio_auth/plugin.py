@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from studio_projects.api import UserDirectory
-
 from studio import (
     Actor,
     Collection,
@@ -23,6 +21,7 @@ from studio_auth.routes import ROUTES
 from studio_auth.service import AccountService
 from studio_auth.settings import AuthSettings
 from studio_auth.tokens import Tokens
+from studio_projects.api import UserDirectory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import structlog
+
+from studio import Actor, Credentials, PluginContext, ProviderUnavailableError
+from studio.plugins.context import Services
+from studio.testing import InMemoryDatabase
 from studio_auth.otp import OtpService
 from studio_auth.plugin import Plugin
 from studio_auth.service import AccountService
 from studio_auth.settings import AuthSettings
 from studio_auth.tokens import Tokens
-
-from studio import Actor, Credentials, PluginContext, ProviderUnavailableError
-from studio.plugins.context import Services
-from studio.testing import InMemoryDatabase
 
 START_MS = 1_800_000_000_000
 

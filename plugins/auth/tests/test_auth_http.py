@@ -5,11 +5,11 @@ import itertools
 import time
 
 import pytest
+
+from studio import new_id
 from studio_auth.otp import OtpService
 from studio_auth.service import AccountService
 from studio_auth.settings import AuthSettings
-
-from studio import new_id
 
 pytestmark = pytest.mark.http
 AUTH = "/api/auth"

@@ -4,10 +4,10 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from studio_auth.models import UserUpdate
-from studio_auth.service import COOKIE, MEMORY_S
 
 from studio import Actor, Credentials, NotFoundError, PageQuery, UnauthenticatedError
+from studio_auth.models import UserUpdate
+from studio_auth.service import COOKIE, MEMORY_S
 
 pytestmark = pytest.mark.memory
 EMAIL = "maya@example.org"

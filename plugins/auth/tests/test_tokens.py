@@ -11,10 +11,10 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from pydantic import ValidationError
-from studio_auth.settings import AuthSettings
-from studio_auth.tokens import LEEWAY_S, MAX_TOKEN_BYTES, Claims, Tokens
 
 from studio import ConfigError
+from studio_auth.settings import AuthSettings
+from studio_auth.tokens import LEEWAY_S, MAX_TOKEN_BYTES, Claims, Tokens
 
 pytestmark = pytest.mark.pure
 SECRET = "a-key-of-this-test-" + "k" * 32

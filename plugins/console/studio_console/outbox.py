@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from studio import NotFoundError, ProviderUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from studio import PluginContext
 
 SHOWN = 50
@@ -36,7 +40,8 @@ class OutboxMail:
 async def list_mails(ctx: PluginContext) -> list[OutboxMail]:
     """Return the newest mails first; raises NotFoundError where mails leave the house or others could look.
 
-    A mailer keeps an outbox when it has `list()`: {to, subject, text, sentAt (UTC ms)}, newest first.
+    A mailer keeps an outbox when it has `list()`: mappings or pydantic models with `to`, `subject`, `text`
+    and perhaps `sent_at` (ISO 8601 or UTC ms), newest first.
     """
     if ctx.config.environment != "development":
         raise NotFoundError
@@ -51,6 +56,9 @@ async def list_mails(ctx: PluginContext) -> list[OutboxMail]:
     return [_mail(mail) for mail in mails[:SHOWN]]
 
 
-def _mail(mail: dict[str, Any]) -> OutboxMail:
-    sent = datetime.fromtimestamp(mail.get("sentAt", 0) / 1000, UTC)
-    return OutboxMail(mail["to"], mail["subject"], mail["text"], f"{sent:%Y-%m-%d %H:%M:%S} UTC")
+def _mail(mail: Mapping[str, Any] | BaseModel) -> OutboxMail:
+    known = mail.model_dump() if isinstance(mail, BaseModel) else mail
+    sent = known.get("sent_at", known.get("sentAt", ""))
+    if isinstance(sent, int):
+        sent = datetime.fromtimestamp(sent / 1000, UTC).isoformat(timespec="seconds")
+    return OutboxMail(str(known["to"]), str(known["subject"]), str(known["text"]), str(sent))

@@ -13,12 +13,12 @@ import structlog
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from studio import PluginContext
 from studio_embedded.api import EmbeddedCache, EmbeddedDatabase
 from studio_embedded.errors import EmbeddedServerError
 from studio_embedded.folder import DataFolder
 from studio_embedded.settings import EmbeddedSettings
-
-from studio import PluginContext
 
 
 @asynccontextmanager

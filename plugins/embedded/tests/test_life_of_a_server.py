@@ -10,6 +10,7 @@ import socket
 import sys
 
 import pytest
+
 from studio_embedded import servers
 from studio_embedded.api import EmbeddedCache, EmbeddedDatabase
 from studio_embedded.errors import EmbeddedServerError, FolderInUseError

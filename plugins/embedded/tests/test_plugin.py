@@ -6,14 +6,14 @@ import platform
 from importlib import metadata
 
 import pytest
+from typer.testing import CliRunner
+
+from studio import ConfigError
 from studio_embedded import programs
 from studio_embedded.commands import build_commands
 from studio_embedded.errors import EmbeddedServerError
 from studio_embedded.plugin import Plugin, build_servers
 from studio_embedded.settings import EmbeddedSettings
-from typer.testing import CliRunner
-
-from studio import ConfigError
 
 pytestmark = pytest.mark.child
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pymongo.errors import OperationFailure
 from redis.exceptions import AuthenticationError
+
 from studio_embedded.api import EmbeddedDatabase, embedded_cache, embedded_database
 from studio_embedded.database import _drop_other_users
 from studio_embedded.errors import FolderInUseError

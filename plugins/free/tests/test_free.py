@@ -3,9 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from studio_free.plugin import Plugin
 
 from studio import CostHold, CostSettlement
+from studio_free.plugin import Plugin
 
 pytestmark = pytest.mark.pure
 HOLD = CostHold("job", 1, "project", "user", "local", None, 10)

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 import structlog
+
+from studio import Actor, ConflictError, PluginContext, new_id
+from studio.plugins.context import Services
 from studio_projects.api import UserDirectory
 from studio_projects.models import CollaboratorCreate, ProjectCreate, ProjectUpdate
 from studio_projects.plugin import Plugin
 from studio_projects.service import ProjectService
-
-from studio import Actor, ConflictError, PluginContext, new_id
-from studio.plugins.context import Services
 
 pytestmark = pytest.mark.database
 OWNER, GUEST = Actor("OWNER"), Actor("GUEST")

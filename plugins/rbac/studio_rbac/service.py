@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 
-from studio_projects.api import Projects
-
 from studio import AccessQuery, Actor, Decision, Doc, PluginContext
+from studio_projects.api import Projects
 from studio_rbac.roles import ROLES, permissions_of
 
 MEMORY_S = 0.8

@@ -9,7 +9,6 @@ import pytest
 import socketio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from studio_socketio.plugin import Plugin
 
 from studio import (
     Actor,
@@ -23,6 +22,7 @@ from studio import (
 from studio.plugins.context import Services
 from studio.settings import Settings, WebSettings
 from studio.telemetry import get_logger
+from studio_socketio.plugin import Plugin
 
 
 class Auth:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from engineio.packet import MESSAGE, Packet
+
 from studio_socketio import replay as room
 from studio_socketio.replay import Replay
 

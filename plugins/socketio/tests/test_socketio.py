@@ -7,6 +7,7 @@ from contextlib import suppress
 import aiohttp
 import pytest
 import socketio
+
 from studio_socketio import transport as room
 from studio_socketio.routes import ROUTES
 

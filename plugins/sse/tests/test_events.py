@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from studio_sse.plugin import Plugin
 
 from studio import Actor, Message, NotFoundError, PluginContext, UnauthenticatedError
 from studio.plugins.context import Services
@@ -14,6 +13,7 @@ from studio.telemetry import get_logger
 from studio.web.deps import WebDeps
 from studio.web.middleware import build_application
 from studio.web.typed import bind
+from studio_sse.plugin import Plugin
 
 pytestmark = pytest.mark.http
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from studio_sse import hub as room
-from studio_sse.hub import EventHub, Stream
 
 from studio import Message
+from studio_sse import hub as room
+from studio_sse.hub import EventHub, Stream
 
 pytestmark = pytest.mark.memory
 ANN, ROOM = ("user", "ann"), ("room", "project:p1")

@@ -8,10 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from studio import InvalidInputError
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from studio import Doc, ShotBrief
 
-__all__ = ["ShotPrompt", "Stories"]
+__all__ = ["ShotPrompt", "Stories", "scenes_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +77,30 @@ class Stories(Protocol):
     async def clear_current(self, shot_id: str, slot: str, asset_id: str) -> bool:
         """Empty a slot if it still points at `asset_id`; False when it does not."""
         ...
+
+
+def scenes_of(scenes: Sequence[Doc], chosen: str | None) -> set[str]:
+    """Return the ids of the scenes that "2,5-6" names; raises InvalidInputError with those there are."""
+    if chosen is None:
+        return {scene["_id"] for scene in scenes}
+    found: set[str] = set()
+    for part in chosen.split(","):
+        first, _, last = part.partition("-")
+        start = _position(scenes, first)
+        end = _position(scenes, last or first)
+        if end < start:
+            raise InvalidInputError(f"{part.strip()!r} runs backwards: name the earlier scene first.")
+        found |= {scene["_id"] for scene in scenes[start : end + 1]}
+    return found
+
+
+def _position(scenes: Sequence[Doc], number: str) -> int:
+    """Return where a scene stands, by the number that the script gives it, else by counting."""
+    wanted = number.strip().casefold()
+    numbers = [str(scene.get("number") or "").casefold() for scene in scenes]
+    if wanted in numbers:
+        return numbers.index(wanted)
+    if wanted.isdecimal() and 1 <= int(wanted) <= len(scenes) and not any(numbers):
+        return int(wanted) - 1
+    known = ", ".join(filter(None, numbers)) or f"1-{len(scenes)}"
+    raise InvalidInputError(f"There is no scene {number.strip()!r}; there are {known}.", code="unknown_scene")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from studio import CharacterBrief, ShotBrief
-
 from studio_stories.api import ShotPrompt
 from studio_stories.stale import basis_of
 

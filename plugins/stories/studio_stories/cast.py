@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from studio import Doc, now_ms
-
 from studio_stories.documents import entity, new_character
 from studio_stories.service import StoryService, check_rev, given
 from studio_stories.stale import marks, stale_after_entity, voice_slot
 
 if TYPE_CHECKING:
     from studio import Actor
-
     from studio_stories.models import CharacterCreate, CharacterUpdate, EntityCreate, EntityUpdate
 
 Kind = Literal["characters", "locations", "props"]

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from studio import new_id
-
 from studio_stories.importer import ParsedElement, ParsedScene, ParsedStory
 from studio_stories.importer.headings import UNTIMED
 from studio_stories.ordering import spread

@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from studio import Doc, InvalidInputError, new_id, now_ms
-
 from studio_stories.documents import duration_of, entity, present, scene_doc
 from studio_stories.importer.headings import join_heading
 from studio_stories.ordering import between, spread
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from studio import Actor
-
     from studio_stories.models import Heading, Reorder, SceneCreate, SceneUpdate, ShotCreate, ShotUpdate
 
 

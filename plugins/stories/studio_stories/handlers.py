@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import orjson
 from aiohttp import web
-from studio import BadRequestError, Doc, InvalidInputError, Page, Request
 
+from studio import BadRequestError, Doc, InvalidInputError, Page, Request
 from studio_stories.cast import CastService, Kind
 from studio_stories.editing import EditingService
 from studio_stories.jobs import BreakdownService

@@ -20,7 +20,6 @@ from studio import (
     StudioError,
     UnavailableError,
 )
-
 from studio_stories.documents import Content, times_of
 from studio_stories.planning import plan
 from studio_stories.service import Change, StoryService

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+
 from studio import Model
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]

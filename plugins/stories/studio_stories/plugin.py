@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from studio import ActivityAction, Collection, Index, Manifest, Permission, StudioHooks, hookimpl
-
 from studio_stories.api import Stories
 from studio_stories.cast import CastService
 from studio_stories.editing import EditingService

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from studio import Route, project_in_body, project_in_query
-
 from studio_stories import handlers as h
 from studio_stories.models import (
     CharacterPublic,

@@ -18,7 +18,6 @@ from studio import (
     new_id,
     now_ms,
 )
-
 from studio_stories.briefs import prompt_of
 from studio_stories.documents import PARTS, Content, content_of, parsed_of, story_fields, times_of
 from studio_stories.importer import parse_story, to_fdx, to_fountain
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pydantic import BaseModel
-    from studio import Actor, Page, PluginContext
 
+    from studio import Actor, Page, PluginContext
     from studio_stories.api import ShotPrompt
     from studio_stories.importer import Format
     from studio_stories.models import StoryUpdate

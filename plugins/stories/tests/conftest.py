@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import structlog
+
 from studio import Actor, Estimate, PluginContext
 from studio.plugins.context import Services
 from studio.testing import InMemoryDatabase
-
 from studio_stories.cast import CastService
 from studio_stories.editing import EditingService
 from studio_stories.jobs import BreakdownService

@@ -3,8 +3,8 @@ from __future__ import annotations
 import codecs
 
 import pytest
-from studio import InvalidInputError, PayloadTooLargeError
 
+from studio import InvalidInputError, PayloadTooLargeError
 from studio_stories.importer import parse_story, to_fdx
 from studio_stories.importer.decode import detect
 from studio_stories.importer.language import language_of

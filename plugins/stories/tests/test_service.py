@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from studio import ConflictError, Generation, InvalidInputError, NotFoundError, ProviderUnavailableError
 
+from studio import ConflictError, Generation, InvalidInputError, NotFoundError, ProviderUnavailableError
 from studio_stories import service as service_module
 from studio_stories.importer import parse_story
 from studio_stories.jobs import KIND

@@ -12,11 +12,11 @@ import time
 from types import SimpleNamespace
 
 import pytest
+
+from studio.testing import servers
 from studio_streaq.engine import QuietWorker, StreaqDoorbell, _dump
 from studio_streaq.plugin import Plugin
 from studio_streaq.settings import StreaqSettings
-
-from studio.testing import servers
 
 pytestmark = [
     pytest.mark.child,

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from studio_asset_gen.api import frame_size
 
-from studio import InvalidInputError
+from studio_asset_gen.api import frame_size
+from studio_stories.api import scenes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from studio_asset_gen.api import StoryView
-
     from studio import Doc
+    from studio_asset_gen.api import StoryView
 
 LEAD_MS, GAP_MS, TAIL_MS = 250, 250, 400
 """Silence before the first line of a shot, between two, and after the last."""
@@ -126,33 +125,6 @@ def reading_ms(text: str) -> int:
 def hash_of(value: Any) -> str:
     """Return a short hash of a JSON value."""
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
-
-
-def scenes_of(scenes: Sequence[Doc], chosen: str | None) -> set[str]:
-    """Return the ids of the scenes that "2,5-6" names; raises InvalidInputError with those there are."""
-    if chosen is None:
-        return {scene["_id"] for scene in scenes}
-    found: set[str] = set()
-    for part in chosen.split(","):
-        first, _, last = part.partition("-")
-        start = _position(scenes, first)
-        end = _position(scenes, last or first)
-        if end < start:
-            raise InvalidInputError(f"{part.strip()!r} runs backwards: name the earlier scene first.")
-        found |= {scene["_id"] for scene in scenes[start : end + 1]}
-    return found
-
-
-def _position(scenes: Sequence[Doc], number: str) -> int:
-    """Return where a scene stands, by the number that the script gives it, else by counting."""
-    wanted = number.strip().casefold()
-    numbers = [str(scene.get("number") or "").casefold() for scene in scenes]
-    if wanted in numbers:
-        return numbers.index(wanted)
-    if wanted.isdecimal() and 1 <= int(wanted) <= len(scenes) and not any(numbers):
-        return int(wanted) - 1
-    known = ", ".join(filter(None, numbers)) or f"1-{len(scenes)}"
-    raise InvalidInputError(f"There is no scene {number.strip()!r}; there are {known}.", code="unknown_scene")
 
 
 def differences(rendered: Sequence[Doc], now: Sequence[Doc]) -> list[Doc]:

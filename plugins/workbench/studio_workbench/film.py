@@ -7,8 +7,6 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
-from studio_asset_gen.api import Assets, Plan, Slot, StoryView, Wish
-
 from studio import (
     ConflictError,
     Doc,
@@ -21,15 +19,15 @@ from studio import (
     WordTiming,
     now_ms,
 )
+from studio_asset_gen.api import Assets, Plan, Slot, StoryView, Wish
 from studio_workbench.cutting import cut, hash_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from studio_asset_gen.api import Media
-
     from studio import PluginContext, Repository
+    from studio_asset_gen.api import Media
     from studio_workbench.cutting import Cut
 
 TIMELINES = "timelines"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
-from studio_stories.api import Stories
 
 from studio import Doc, Page, Request
+from studio_stories.api import Stories
 from studio_workbench.models import ExportQuery, RenderRequest, TimelineCreate, TimelineQuery
 from studio_workbench.service import WorkbenchService
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from studio_asset_gen.api import Assets
-
 from studio import (
     ActivityAction,
     Collection,
@@ -22,6 +20,7 @@ from studio import (
     StudioHooks,
     hookimpl,
 )
+from studio_asset_gen.api import Assets
 from studio_workbench.film import JOB, TIMELINES, FilmKind
 from studio_workbench.routes import ROUTES
 from studio_workbench.service import WorkbenchService

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from studio_asset_gen.api import StoryView
-from studio_workbench.cutting import cut, differences, reading_ms, scenes_of
 
 from studio import InvalidInputError
+from studio_asset_gen.api import StoryView
+from studio_workbench.cutting import cut, differences, reading_ms, scenes_of
 
 pytestmark = pytest.mark.pure
 PROJECT = {"aspect": "16:9", "resolution": "720p", "fps": 24}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from studio_stories.api import Stories
-
 from studio import ConflictError, VideoRequest
 from studio_asset_gen.api import Plan, Slot, basis_hash, frame_size
 from studio_asset_gen.kinds.common import shot_slot, stored_path
+from studio_stories.api import Stories
 
 if TYPE_CHECKING:
     from studio import Doc, PluginContext

@@ -55,7 +55,7 @@ class MusicKind:
             "mood": mood,
             "tempo_bpm": wish.overrides.get("tempo_bpm") or TEMPO.get(mood, _STEADY),
             "duration_ms": wish.overrides.get("duration_ms") or min(max(planned, LEAST_MS), MOST_MS),
-            "seed": seed_for(wish, view.story["_id"], "music"),
+            "seed": seed_for(wish, view.story["title"], "music"),
             "basis": basis_hash(mood_of(view)),
         }
         return Plan(slot, given)

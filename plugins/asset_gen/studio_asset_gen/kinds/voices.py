@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from studio_stories.api import Stories
-
 from studio import VoiceRequest
 from studio_asset_gen.api import Plan, Slot, basis_hash
 from studio_asset_gen.kinds.common import shot_slot
 from studio_asset_gen.voices import VoiceService, speaker_name
+from studio_stories.api import Stories
 
 if TYPE_CHECKING:
     from studio import Doc, PluginContext

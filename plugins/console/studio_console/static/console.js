@@ -27,7 +27,8 @@ const say = (text) => { $("status").textContent = text; };
 
 class Problem extends Error {
   constructor(status, body = {}) {
-    super(body.detail || body.title || `The server answered ${status}.`);
+    const text = body.detail || body.title || `The server answered ${status}.`;
+    super(status >= 500 && body.requestId ? `${text} (request ${body.requestId})` : text);
     Object.assign(this, { status, body, code: body.code || "" });
   }
 }
@@ -40,7 +41,6 @@ function showProblem(error) {
   if (found.length) {
     parts.push(h("ul", {}, found.slice(0, 8).map((one) => h("li", {}, `${(one.pointer || "").replace(/^\//, "")} ${one.message || ""}`.trim()))));
   }
-  if (known && error.body.requestId && error.status >= 500) parts.push(h("p", { class: "small" }, `Request ${error.body.requestId}`));
   $("alert-text").replaceChildren(...parts);
   $("alert").hidden = false;
   if (!known) console.error(error);
@@ -331,8 +331,11 @@ async function route({ focus = true } = {}) {
     else await openProjects();
     if (focus && !session.signingIn) document.querySelector("main > section:not([hidden]) h1")?.focus({ preventScroll: true });
   } catch (error) {
+    if (error.status === 404 && id) {
+      history.replaceState(null, "", "#/");
+      await openProjects().catch(showProblem);
+    }
     showProblem(error);
-    if (error.status === 404) location.hash = "#/";
   }
 }
 
@@ -547,6 +550,7 @@ function jobChanged(job) {
   if (job.target.type === "shot") drawShot(job.target.id);
   later("tree", reloadTree, job.kind === "llm.breakdown" ? 0 : 800);
   if (job.kind === "animatic.render") later("film", loadFilm, 0);
+  if (job.kind === "voice.generate" && [...voices.settings.values()].some((one) => !one.assigned)) later("voices", loadVoices);
 }
 
 function assetReady(asset) {
@@ -618,12 +622,14 @@ function drawStory() {
 }
 
 function slots() {
-  const count = { panels: 0, voices: 0, missing: 0, stale: 0, lines: 0 };
+  const count = { panels: 0, voices: 0, missing: 0, stale: 0, lines: 0, ordered: 0 };
+  const ordered = new Set([...jobs.values()].filter((job) => ACTIVE.has(job.state)).map((job) => `${job.target.id} ${job.target.slot}`));
   for (const shot of tree.shots) {
     const wanted = ["panel", ...shot.lines.map((line) => `voice:${line.id}`)];
     count.lines += shot.lines.length;
     for (const slot of wanted) {
-      if (!shot.current[slot]) count.missing += 1;
+      if (ordered.has(`${shot.id} ${slot}`)) count.ordered += 1;
+      else if (!shot.current[slot]) count.missing += 1;
       else if (shot.stale[slot]) count.stale += 1;
       else count[slot === "panel" ? "panels" : "voices"] += 1;
     }
@@ -639,11 +645,11 @@ function drawSteps() {
   step("breakdown", shots.length ? "done" : "next", breaking ? "working …" : shots.length ? `${many(shots.length, "shot")} in ${many(scenes.length, "scene")}` : "Turn the scenes into shots", Boolean(breaking));
   $("do-breakdown").textContent = shots.length ? "Break down again" : "Break down";
   const made = `${count.panels} of ${shots.length} panels · ${count.voices} of ${count.lines} voices`;
-  step("generate", !shots.length ? "off" : open ? "next" : "done", !shots.length ? "Needs the shots" : count.stale ? `${made} · ${count.stale} out of date` : made, !shots.length);
+  step("generate", !shots.length ? "off" : open ? "next" : count.ordered ? "" : "done", !shots.length ? "Needs the shots" : count.stale ? `${made} · ${count.stale} out of date` : made, !shots.length);
   $("do-generate").textContent = open && count.missing === 0 ? `Generate ${count.stale} again` : open || !shots.length ? "Generate all" : "Generate more";
   const drawn = count.panels + tree.shots.filter((shot) => shot.stale.panel).length > 0;
   const film = !filmState?.rendered ? "Not rendered yet" : filmState.stale ? "Out of date" : "Up to date";
-  step("render", !drawn ? "off" : filmState?.rendered && !filmState.stale ? "done" : open ? "" : "next", rendering ? `rendering ${rendering.progress.pct} %` : film, !drawn || Boolean(rendering));
+  step("render", !drawn ? "off" : filmState?.rendered && !filmState.stale ? "done" : open || count.ordered ? "" : "next", rendering ? `rendering ${rendering.progress.pct} %` : film, !drawn || Boolean(rendering));
   $("do-render").textContent = filmState?.rendered ? "Render again" : "Render";
 }
 
@@ -869,6 +875,7 @@ $("generate-cancel").addEventListener("click", () => $("generate").close());
 async function estimate() {
   const kinds = chosenKinds();
   $("generate-go").disabled = true;
+  $("generate-price").classList.remove("wrong");
   if (!kinds.length) {
     $("generate-price").textContent = "Choose at least one.";
     fill("generate-items");
@@ -879,6 +886,7 @@ async function estimate() {
     found = await here(post("/api/assetGen/estimate", { storyId: view.story.id, kinds }));
   } catch (error) {
     $("generate-price").textContent = error.message;
+    $("generate-price").classList.add("wrong");
     if (error.name !== "Left") return;
     throw error;
   }
@@ -891,7 +899,7 @@ async function estimate() {
     found.items.map((item) => h("li", {}, h("span", {}, `${item.count} × ${item.kind} · ${item.provider}${item.model ? ` ${item.model}` : ""}`), h("span", {}, money(item.costUusd)))),
     found.alternatives.map((item) => h("li", { class: "muted" }, h("span", {}, `instead at ${item.provider}${item.model ? ` ${item.model}` : ""}: ${item.count} × ${item.kind}`), h("span", {}, money(item.costUusd)))));
   fill("generate-blocked", found.blocked.slice(0, 6).map((item) => h("li", {}, `${item.label}: ${item.reason}`)));
-  $("generate-go").textContent = `Generate all: ${many(found.jobs, "job")}`;
+  $("generate-go").textContent = found.jobs ? `Generate all: ${many(found.jobs, "job")}` : "Generate all";
   $("generate-go").disabled = !found.jobs;
 }
 
@@ -933,8 +941,9 @@ function drawWork() {
   if (open.length) {
     const done = group.length - open.length;
     const part = open.reduce((sum, job) => sum + (job.progress?.pct || 0) / 100, 0);
-    const names = [...new Set(open.map((job) => KIND_NAMES[job.kind] || job.kind))].join(" and ");
-    $("work-label").textContent = open.length === 1 ? `Making the ${names}` : `Making ${names}`;
+    const nouns = open.map((job) => KIND_NAMES[job.kind] || job.kind);
+    const names = [...new Set(nouns)].map((noun) => (nouns.filter((one) => one === noun).length > 1 ? `${noun}s` : `the ${noun}`));
+    $("work-label").textContent = `Making ${names.join(" and ")}`;
     $("work-count").textContent = group.length > 1 ? `${done} of ${group.length}` : `${open[0].progress?.pct || 0} %`;
     $("work-bar").value = (100 * (done + part)) / group.length;
     $("work-cancel").hidden = !open.some((job) => job.state === "queued" || job.state === "waiting");
@@ -1069,9 +1078,21 @@ function activityCreated(activity) {
   drawFeed();
 }
 
+function actorOf({ actor }) {
+  if (actor?.id === session.user.id) return "you";
+  return actor?.name || (actor?.type === "system" ? "Studio" : "a colleague");
+}
+
+/** Neighbours that say the same of the same person become one row. */
 function drawFeed() {
-  fill("feed", feed.length ? feed.map((one) => h("li", {}, h("span", {}, h("b", {}, one.actor?.name || "Studio"), " ", one.text),
-    h("time", { class: "muted small", datetime: new Date(one.createdAt).toISOString() }, ago(one.createdAt)))) : h("li", { class: "muted" }, "Nothing yet."));
+  const rows = [];
+  for (const one of feed) {
+    const last = rows.at(-1);
+    if (last && last.action === one.action && last.who === actorOf(one)) last.more += 1;
+    else rows.push({ ...one, who: actorOf(one), more: 0 });
+  }
+  fill("feed", rows.length ? rows.map((one) => h("li", {}, h("span", {}, one.text[0].toUpperCase() + one.text.slice(1), one.more ? h("span", { class: "muted" }, ` and ${one.more} more like it`) : null),
+    h("time", { class: "muted small", datetime: new Date(one.createdAt).toISOString() }, `${one.who}, ${ago(one.createdAt)}`))) : h("li", { class: "muted" }, "Nothing yet."));
 }
 
 // ------------------------------------------------------------ begin

@@ -1,4 +1,4 @@
-"""The voice program: one espeak-ng engine in its own process, because the library keeps global state and is GPL-3.0.
+"""The voice program: one espeak-ng engine per process; the library keeps global state and is GPL-3.0.
 
 Started as `python -m studio_local.espeak_child <parent pid> <memory MB>`.
 Source of structures and numbers: espeak-ng, `speak_lib.h`.
@@ -26,7 +26,8 @@ _FEMALE = 2
 class _Voice(ctypes.Structure):
     _fields_ = (
         ("name", ctypes.c_char_p), ("languages", ctypes.c_void_p), ("identifier", ctypes.c_char_p),
-        ("gender", ctypes.c_ubyte), ("age", ctypes.c_ubyte), ("variant", ctypes.c_ubyte), ("xx1", ctypes.c_ubyte),
+        ("gender", ctypes.c_ubyte), ("age", ctypes.c_ubyte), ("variant", ctypes.c_ubyte), ("xx1",
+            ctypes.c_ubyte),
         ("score", ctypes.c_int), ("spare", ctypes.c_void_p),
     )  # fmt: skip
 
@@ -53,9 +54,9 @@ class Engine:
 
     def __init__(self) -> None:
         try:
-            import espeakng_loader  # noqa: PLC0415 - optional: its absence is an answer, not a crash
+            import espeakng_loader  # type: ignore[import-untyped]  # noqa: PLC0415 - optional, untyped; absence is an answer
         except ImportError as error:
-            message = "The local voice needs espeak-ng: install it with `pip install 'studio-provider-local[media]'`."
+            message = "No espeak-ng: install it with `pip install 'studio-provider-local[media]'`."
             raise MissingPackageError(message) from error
         self.library = ctypes.CDLL(espeakng_loader.get_library_path())
         data = espeakng_loader.get_data_path().encode()
@@ -76,7 +77,7 @@ class Engine:
         buffer = ctypes.create_string_buffer((languages or b"") + b"\0")
         wanted.languages = ctypes.cast(buffer, ctypes.c_void_p)
         found = self.library.espeak_ListVoices(ctypes.byref(wanted) if languages else None)
-        voices = []
+        voices: list[dict[str, Any]] = []
         while found[len(voices)]:
             voices.append(_described(found[len(voices)].contents))
         return voices
@@ -120,6 +121,9 @@ def voices(payload: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - every t
         for voice in speaker.list_voices()
         if speaker.library.espeak_SetVoiceByName(voice["identifier"].encode()) == 0
     ]
+    speaker.speak(
+        "a", usable[0]["identifier"], 165, 50
+    )  # the first words after trying all voices lose their events
     variants = speaker.list_voices(b"variant")
     return {"voices": usable, "variants": [v for v in variants if v["identifier"].startswith("!v/")]}
 
@@ -140,22 +144,23 @@ def speak(payload: dict[str, Any]) -> dict[str, Any]:
 def timed_words(text: str, events: list[tuple[int, int, int]], length_ms: int) -> list[dict[str, Any]]:
     """Join the engine's word events to the text's words, punctuation included.
 
-    The engine splits "don't-know" and speaks "42" as several words: what begins inside one written word is that word's.
+    The engine splits "don't-know" and speaks "42" as several words: what begins inside one written word is
+    that word's. What it does not speak (a lone dash) belongs to the word before.
     """
-    words: list[dict[str, Any]] = []
     spans = _spans(text)
+    heard: dict[int, int] = {}
     for first, _, start_ms in events:
-        span = next((span for span in spans if span[0] <= first < span[1]), None)
-        if span is None or (words and words[-1]["first"] >= span[0]):
-            continue
-        words.append(
-            {"first": span[0], "text": text[span[0] : span[1]], "start_ms": min(start_ms, length_ms)}
-        )
-    ends = [word["start_ms"] for word in words[1:]] + [length_ms]
-    return [
-        {"text": word["text"], "start_ms": word["start_ms"], "end_ms": max(end, word["start_ms"])}
-        for word, end in zip(words, ends, strict=True)
-    ]
+        index = next((i for i, span in enumerate(spans) if span[0] <= first < span[1]), None)
+        if index is not None:
+            heard.setdefault(index, min(start_ms, length_ms))
+    starts = sorted(heard)
+    words = []
+    for index, after in zip(starts, [*starts[1:], len(spans)], strict=True):
+        begin = spans[0][0] if index == starts[0] else spans[index][0]
+        end_ms = heard.get(after, length_ms)
+        said = text[begin : spans[after - 1][1]]
+        words.append({"text": said, "start_ms": heard[index], "end_ms": max(end_ms, heard[index])})
+    return words
 
 
 def _spans(text: str) -> list[tuple[int, int]]:

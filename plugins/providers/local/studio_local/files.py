@@ -49,6 +49,12 @@ def replacing(target: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def link(name: Path, target: Path) -> None:
+    """Give `target` a plain name in a scratch folder: ffmpeg reads `%`, `:` and quotes as syntax."""
+    if not name.is_symlink():
+        name.symlink_to(target.absolute())
+
+
 def sync(path: Path) -> None:
     """Wait until the bytes of `path` are on the disk."""
     handle = os.open(path, os.O_RDONLY)

@@ -1,7 +1,8 @@
 """Local jobs on disk: a request, later a result; both survive a kill of the server.
 
-`jobs/<id>/request.json` is written before `submit` answers, `result.json` once and atomically at the end. A lock
-file, which the system releases when its process dies, tells a job that runs elsewhere from one that must resume.
+`jobs/<id>/request.json` is written before `submit` answers, `result.json` once and atomically at the end. A
+lock file, which the system releases when its process dies, tells a job that runs elsewhere from one that
+must resume.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One piece of running work: its folder, and how to report progress (0–100)."""
+    """One piece of running work: its folder, and how to report progress (0 to 100)."""
 
     id: str
     folder: Path
@@ -211,7 +212,9 @@ def _exclusive(path: Path) -> Iterator[bool]:
 
 
 def describe(error: BaseException) -> GenerationError:
-    """Return what a client is told of `error`."""
+    """Return what a client is told of `error`; of several at once, the first."""
+    if isinstance(error, BaseExceptionGroup):
+        return describe(error.exceptions[0])
     if isinstance(error, StudioError):
         named = error.extra.get("input")
         return GenerationError(
@@ -236,7 +239,8 @@ class LocalGenerator(ABC, Generic[R]):
     async def submit(self, request: R) -> Generation:
         """Check the request, persist it and start; answers at once when the work is quick.
 
-        Raises ProviderRejectedError for input that can never work, ProviderUnavailableError for a missing package.
+        Raises ProviderRejectedError for input that can never work, ProviderUnavailableError for a missing
+        package.
         """
         await self.check(request)
         return await self._jobs.start(self._job_id(request.job_id), request, self._bind(request))
@@ -254,7 +258,7 @@ class LocalGenerator(ABC, Generic[R]):
         """Return nothing to pay: the work is done on this machine."""
         return Estimate(cost_uusd=0, note="done on this machine")
 
-    async def check(self, request: R) -> None:  # noqa: B027 - most media accept whatever the model accepts
+    async def check(self, request: R) -> None:
         """Raise ProviderRejectedError or ProviderUnavailableError for what cannot work."""
 
     @abstractmethod

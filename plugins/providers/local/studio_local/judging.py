@@ -11,7 +11,7 @@ from studio_local.children.serve import RejectedInputError
 
 _SIDE = 720
 _SHARP = 300.0
-"""Variance of the Laplacian at which an image of 720 lines counts as fully sharp; blurred photographs stay below 100.
+"""Variance of the Laplacian at which 720 lines count as fully sharp; blurred photographs stay below 100.
 Source: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", 2000."""
 _CONTRAST = 64.0
 """Standard deviation of the luma (0-255) of a picture that uses its range well."""

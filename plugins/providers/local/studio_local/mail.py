@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from datetime import UTC, datetime
 from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.utils import format_datetime, make_msgid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from studio import InvalidInputError, Mail, Model
@@ -43,26 +43,26 @@ class LocalOutboxMailer:
         """Write one mail per key and return its id; a repeated key returns the first mail's id."""
         return await asyncio.to_thread(self._send, mail, idempotency_key)
 
-    async def list(self, limit: int = 50) -> list[OutboxMail]:
+    async def list(self, limit: int = 50) -> tuple[OutboxMail, ...]:
         """Return the newest mails, newest first."""
-        return await asyncio.to_thread(self._list, limit)
+        return await asyncio.to_thread(self._read_all, limit)
 
     async def latest(self, to: str) -> OutboxMail | None:
         """Return the newest mail to one recipient."""
-        mails = await asyncio.to_thread(self._list, None)
+        mails = await asyncio.to_thread(self._read_all, None)
         return next((mail for mail in mails if mail.to.lower() == to.lower()), None)
 
     def _send(self, mail: Mail, key: str) -> str:
         message_id = hashlib.sha256(key.encode()).hexdigest()[:32]
-        if not list(self._folder.glob(f"*-{message_id}.eml")):
+        if not any(self._folder.glob(f"*-{message_id}.eml")):
             now = datetime.now(UTC)
             name = f"{now:%Y%m%dT%H%M%S%f}-{message_id}.eml"
             write_whole(self._folder / name, bytes(_message(mail, now)))
         return message_id
 
-    def _list(self, limit: int | None) -> list[OutboxMail]:
+    def _read_all(self, limit: int | None) -> tuple[OutboxMail, ...]:
         paths = sorted(self._folder.glob("*.eml"), reverse=True) if self._folder.is_dir() else []
-        return [_read(path) for path in paths[:limit]]
+        return tuple(_read(path) for path in paths[:limit])
 
 
 def _message(mail: Mail, now: datetime) -> EmailMessage:

@@ -1,4 +1,4 @@
-"""What the providers of one plugin context share: children, ffmpeg, job folders; closed by the plugin's lifespan."""
+"""What the providers of one plugin context share: children, ffmpeg, job folders."""
 
 from __future__ import annotations
 

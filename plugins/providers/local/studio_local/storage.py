@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}(\.[a-z0-9]{1,8})?")
 _SUFFIXES = {
-    "application/otio+json": ".otio", "application/x-subrip": ".srt", "audio/wav": ".wav", "image/jpeg": ".jpg",
+    "application/otio+json": ".otio", "application/x-subrip": ".srt", "audio/wav": ".wav",
+        "image/jpeg": ".jpg",
     "text/vtt": ".vtt", "text/x-ass": ".ass", "text/x-edl": ".edl", "application/fcpxml+xml": ".fcpxml",
 }  # fmt: skip
 _CHUNK = 1024 * 1024
@@ -47,7 +48,7 @@ class LocalFileStorage:
             await asyncio.to_thread((self._root / key).unlink, missing_ok=True)
 
     def _put(self, source: Path, mime: str) -> StoredBlob:
-        """Copy and hash in one pass: what is stored is what the key says, even if `source` changes meanwhile."""
+        """Copy and hash in one pass: the key tells what is stored, even if `source` changes meanwhile."""
         part = self._root / f".part-{secrets.token_hex(8)}"
         with storage_full_as_error("this file"):
             self._root.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,8 @@ class LocalFileStorage:
         return StoredBlob(key=key, sha256=digest, bytes=size, mime=mime)
 
     def _key(self, digest: str, mime: str) -> str:
-        suffix = _SUFFIXES.get(mime) or mimetypes.guess_extension(mime.split(";")[0].strip()) or ""
+        plain = mime.split(";", maxsplit=1)[0].strip()
+        suffix = _SUFFIXES.get(plain) or mimetypes.guess_extension(plain) or ""
         return f"{digest[:2]}/{digest}{suffix}"
 
 

@@ -1,4 +1,4 @@
-"""The music bed: chords, pads, bass, a slow melody and soft percussion, synthesised. Runs in a worker process."""
+"""The music bed: pads, bass, a slow melody and soft percussion, synthesised in a worker process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MOODS = {
 
 
 def compose_bed(payload: dict[str, Any]) -> dict[str, Any]:
-    """Write `duration_ms` of stereo music (44.1 kHz, 16 bit) to `out`; the same payload gives the same bytes."""
+    """Write `duration_ms` of music (stereo, 44.1 kHz, 16 bit) to `out`; equal payloads give equal bytes."""
     rng = random.Random(f"{payload['seed']}:{payload['mood']}")  # noqa: S311 - music, no secret
     mood = MOODS[payload["mood"]]
     samples = payload["duration_ms"] * RATE // 1000
@@ -50,7 +50,7 @@ def compose_bed(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_bars(file: wave.Wave_write, mood: Mood, bar_s: float, samples: int, rng: random.Random) -> None:
-    """Write bar after bar, each ringing into the next, so that an hour of music needs the memory of two bars."""
+    """Write bar after bar, each ringing into the next: an hour of music needs the memory of two bars."""
     length, tail = int(bar_s * RATE), int(bar_s * RATE)
     chords = rng.choice(mood.chords)
     ringing = np.zeros((length + tail, 2), np.float32)
@@ -68,7 +68,8 @@ def _write_bars(file: wave.Wave_write, mood: Mood, bar_s: float, samples: int, r
 def _edges(first: int, count: int, total: int) -> Signal:
     """Return the fade in (1.5 s) and out (3 s) for samples `first` on."""
     at = np.arange(first, first + count, dtype=np.float32)
-    return np.minimum(np.clip(at / (1.5 * RATE), 0, 1), np.clip((total - at) / (3 * RATE), 0, 1))
+    rising, falling = np.clip(at / (1.5 * RATE), 0, 1), np.clip((total - at) / (3 * RATE), 0, 1)
+    return np.asarray(np.minimum(rising, falling), dtype=np.float32)
 
 
 def _bar(mood: Mood, degree: int, bar: int, length: int, tail: int, rng: random.Random) -> Signal:
@@ -99,14 +100,14 @@ def _pad(hertz: float, count: int, bright: float, rng: random.Random) -> Signal:
         for partial, level in ((1, 1.0), (2, 0.3 + 0.3 * bright), (3, 0.2 * bright), (4, 0.12 * bright)):
             tone += np.sin(phase * partial).astype(np.float32) * np.float32(level)
     swell = np.sin(np.pi * np.clip(np.arange(count, dtype=np.float32) / count, 0, 1)) ** 0.7
-    return tone * swell.astype(np.float32)
+    return np.asarray(tone * swell, dtype=np.float32)
 
 
 def _bass(hertz: float, count: int, rng: random.Random) -> Signal:
     t = np.arange(count, dtype=np.float32) / RATE
     phase = 2 * np.pi * hertz * t + rng.random() * 0.1
     shape = np.minimum(t * 40, 1) * np.exp(-t * 1.6)
-    return ((np.sin(phase) + 0.35 * np.sin(2 * phase)) * shape).astype(np.float32)
+    return np.asarray((np.sin(phase) + 0.35 * np.sin(2 * phase)) * shape, dtype=np.float32)
 
 
 def _melody(out: Signal, mood: Mood, degree: int, length: int, rng: random.Random) -> None:

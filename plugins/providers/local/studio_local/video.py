@@ -7,8 +7,8 @@ import shutil
 from typing import Any
 
 from studio import MediaFile, ProviderRejectedError, VideoRequest
-from studio_local.files import replacing
-from studio_local.film.segments import Frame, film_panel
+from studio_local.files import link, replacing
+from studio_local.film.segments import Frame, Still, film_panel
 from studio_local.jobs import Job, LocalGenerator, Outcome
 from studio_local.runtime import runtime_of
 
@@ -45,9 +45,9 @@ class LocalVideoGenerator(LocalGenerator[VideoRequest]):
         frames = max(1, round(request.duration_ms * request.fps / 1000))
         try:
             with replacing(target) as part:
-                (scratch / "out.mp4").symlink_to(part)
+                link(scratch / "out.mp4", part)
                 await film_panel(
-                    request.image, request.movement, frames, frame, [], scratch, self._runtime, threads=1
+                    Still(request.image, request.movement, frames, frame), [], scratch, self._runtime
                 )
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studio import (
     MediaFile,
@@ -19,10 +19,13 @@ from studio_local.files import replacing
 from studio_local.jobs import Job, LocalGenerator, Outcome
 from studio_local.runtime import LocalRuntime, runtime_of
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 PEOPLE = ("f1", "f2", "f3", "f4", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8")
-"""The engine's variants that sound like persons; `voices` offers each with every language, the rest can be named."""
+"""The engine's variants that sound like persons, offered with every language; the rest can be named."""
 _RATES = range(80, 451)
-_PITCHES = range(100)
+_PITCHES = range(101)
 _LONGEST = 5000
 
 
@@ -53,14 +56,20 @@ class LocalVoiceGenerator(LocalGenerator[VoiceRequest]):
         if not request.text.strip() or len(request.text) > _LONGEST:
             raise ProviderRejectedError(f"A line needs 1 to {_LONGEST} characters.", input="text")
         if request.rate not in _RATES or request.pitch not in _PITCHES:
-            message = f"The rate must be 80 to 450 words a minute ({request.rate}), the pitch 0 to 99 ({request.pitch})."
+            asked = f"not rate {request.rate} and pitch {request.pitch}"
+            message = f"The rate goes from 80 to 450 words a minute, the pitch from 0 to 100, {asked}."
             raise ProviderRejectedError(message, input="voice")
 
     async def produce(self, request: VoiceRequest, job: Job) -> Outcome:
         """Speak one line."""
         voice = await self._identifier(request)
         target = job.folder / "voice.wav"
-        payload = {"text": request.text, "voice": voice, "rate": request.rate, "pitch": request.pitch}
+        payload = {
+            "text": request.text,
+            "voice": voice,
+            "rate": request.rate,
+            "pitch": min(request.pitch, 99),
+        }
         with replacing(target) as part:
             spoken = await self._call("speak", payload | {"out": str(part)})
         words = tuple(WordTiming(**word) for word in spoken["words"])
@@ -68,16 +77,15 @@ class LocalVoiceGenerator(LocalGenerator[VoiceRequest]):
         return Outcome((MediaFile(mime="audio/wav", path=target, duration_ms=length, words=words),))
 
     async def _identifier(self, request: VoiceRequest) -> str:
-        """Return what the engine calls the voice; "" means the language's own. Raises ProviderRejectedError."""
+        """Return what the engine calls the voice ("": the language's own); raises ProviderRejectedError."""
         bases, variants = await self._catalogue()
         name = request.voice or request.language
         base, _, variant = name.partition("+")
         if base.lower() in bases and (not variant or variant in variants):
             voice = bases[base.lower()]["identifier"]
             return f"{voice}+{variant}" if variant else voice
-        known = [*bases, *(f"{base}+{v}" for base in bases for v in PEOPLE)]
-        close = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5) or ["en", "en-us+f3"]
-        message = f"The voice {name!r} does not exist. Close to it: {', '.join(close)}."
+        close = ", ".join(_close_to(name.lower(), bases, variants))
+        message = f"The voice {name!r} does not exist. Close to it: {close}."
         raise ProviderRejectedError(message, input="voice")
 
     async def _catalogue(self) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
@@ -94,6 +102,18 @@ class LocalVoiceGenerator(LocalGenerator[VoiceRequest]):
             raise ProviderUnavailableError(f"The local voice needs espeak-ng: {INSTALL}.")
         deadline_s = self._runtime.settings.child_deadline_s
         return await self._runtime.espeak.call(task, payload, deadline_s=deadline_s)
+
+
+def _close_to(name: str, bases: Iterable[str], variants: Iterable[str]) -> list[str]:
+    """Return up to four voices that exist: of the same language, with the variant most like this one."""
+    base, _, variant = name.partition("+")
+    language = base.split("-", maxsplit=1)[0]
+    related = [known for known in bases if known.split("-", maxsplit=1)[0] == language] or list(bases)
+    nearest = difflib.get_close_matches(base, related, n=4, cutoff=0.0)
+    like = difflib.get_close_matches(
+        variant, [known for known in variants if known.islower()], n=1, cutoff=0.0
+    )
+    return [f"{known}+{like[0]}" if variant and like else known for known in nearest]
 
 
 def _info(voice_id: str, voice: dict[str, str], gender: str, tags: tuple[str, ...]) -> VoiceInfo:

@@ -12,7 +12,6 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from studio import PayloadTooLargeError
-
 from studio_stories.importer.assemble import assemble, with_spans
 from studio_stories.importer.decode import decode, detect
 from studio_stories.importer.fdx import read_fdx, to_fdx

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from studio import PayloadTooLargeError
-
 from studio_stories.importer.headings import split_heading
 from studio_stories.importer.model import (
     MAX_SCENES,

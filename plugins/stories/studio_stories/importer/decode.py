@@ -8,7 +8,6 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from studio import InvalidInputError, PayloadTooLargeError
-
 from studio_stories.importer.headings import HEADING
 
 if TYPE_CHECKING:

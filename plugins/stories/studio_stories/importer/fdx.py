@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NoReturn
 from xml.parsers import expat
 
 from studio import InvalidInputError
-
 from studio_stories.importer.model import (
     ParsedElement,
     ParsedScene,

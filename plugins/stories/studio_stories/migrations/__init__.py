@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from studio import Migration
-
 from studio_stories.documents import word_count
 
 if TYPE_CHECKING:

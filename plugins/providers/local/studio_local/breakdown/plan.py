@@ -31,7 +31,8 @@ _LINES_PER_SHOT = 3
 _TALK_MS = 12_000
 """Dialogue beyond this begins a new shot."""
 _SIZE_WORDS = {
-    "ELS": "Extreme wide shot", "LS": "Wide shot", "MS": "Medium shot", "MCU": "Medium close-up", "CU": "Close-up",
+    "ELS": "Extreme wide shot", "LS": "Wide shot", "MS": "Medium shot", "MCU": "Medium close-up",
+        "CU": "Close-up",
     "ECU": "Extreme close-up", "OTS": "Over-the-shoulder shot", "TWO": "Two-shot",
 }  # fmt: skip
 
@@ -70,7 +71,7 @@ def break_down(scenes: Sequence[ScriptScene]) -> Breakdown:
         text = " ".join(element.text for element in scene.elements)
         present = tuple(name for name in people if _appears(name, scene))
         told = f"{scene.location} {scene.time_of_day} {text}"
-        facts = SceneFacts(index, scene, present, weather_of(told), mood_of(told))
+        facts = SceneFacts(index, scene, present, weather_of(told), mood_of(text))
         shots += _scene_shots(facts)
     props = [prop for scene in scenes for text in _actions(scene) for prop in props_in(text, known)]
     return Breakdown(
@@ -248,10 +249,9 @@ def _prompt(beat: Beat, facts: SceneFacts, size: str, people: tuple[str, ...], d
     weather = "" if facts.weather == "clear" else f", {facts.weather}"
     who = f" {', '.join(name.title() for name in people)}." if people else ""
     shown = description if beat.action or not beat.lines else _feeling(beat)
-    return (
-        f"{_SIZE_WORDS[size]}, {side}, {scene.location.strip().lower()}, {scene.time_of_day.lower()}{weather}."
-        f"{who} {shown} {facts.mood.capitalize()} mood, cinematic storyboard panel."
-    )
+    place = f"{side}, {scene.location.strip().lower()}, {scene.time_of_day.lower()}{weather}"
+    look = f"{facts.mood.capitalize()} mood, cinematic storyboard panel."
+    return f"{_SIZE_WORDS[size]}, {place}.{who} {shown} {look}"
 
 
 def _feeling(beat: Beat) -> str:
@@ -261,7 +261,7 @@ def _feeling(beat: Beat) -> str:
 
 
 def _people(scenes: Iterable[ScriptScene]) -> tuple[str, ...]:
-    """Return everybody who speaks or is introduced in capitals with an age or a comma, in order of appearance."""
+    """Return who speaks or is introduced in capitals ("ANNA (30s)"), in order of appearance."""
     found: dict[str, None] = {}
     for scene in scenes:
         for element in scene.elements:

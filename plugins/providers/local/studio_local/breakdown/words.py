@@ -14,16 +14,23 @@ WEATHER: dict[str, tuple[str, ...]] = {
 }
 MOODS: dict[str, tuple[str, ...]] = {
     "tense": (
-        "gun", "knife", "runs", "running", "chase", "screams", "danger", "hide", "hides", "hurry", "alarm", "threat",
-        "panic", "freezes", "trapped", "shot", "shoots", "blood", "siren", "nervous", "dawn", "deadline", "locked",
+        "gun", "knife", "runs", "running", "chase", "screams", "danger", "hide", "hides", "hurry",
+            "alarm", "threat",
+        "panic", "freezes", "trapped", "shot", "shoots", "blood", "siren", "nervous", "dawn", "deadline",
+            "locked",
     ),
-    "sad": ("tears", "cries", "crying", "weeps", "grave", "funeral", "alone", "lost", "grief", "goodbye", "dead", "mourns"),
-    "warm": ("smile", "smiles", "hug", "hugs", "love", "kiss", "laugh", "laughs", "tender", "gentle", "home", "fire", "family"),
-    "bright": ("sun", "sunlight", "party", "dance", "dances", "cheer", "cheers", "joy", "bright", "music", "celebrate"),
-    "dark": ("shadow", "shadows", "dark", "darkness", "night", "whispers", "abandoned", "silence", "cold", "ghost", "ruin"),
+    "sad": ("tears", "cries", "crying", "weeps", "grave", "funeral", "alone", "lost", "grief", "goodbye",
+        "dead", "mourns"),
+    "warm": ("smile", "smiles", "hug", "hugs", "love", "kiss", "laugh", "laughs", "tender", "gentle",
+        "home", "fire", "family"),
+    "bright": ("sun", "sunlight", "party", "dance", "dances", "cheer", "cheers", "joy", "bright",
+        "music", "celebrate"),
+    "dark": ("shadow", "shadows", "dark", "darkness", "night", "whispers", "abandoned", "silence",
+        "cold", "ghost", "ruin"),
 }  # fmt: skip
 _WIDE = (
-    "walk", "walks", "run", "runs", "enter", "enters", "cross", "crosses", "drive", "drives", "climb", "climbs", "crowd",
+    "walk", "walks", "run", "runs", "enter", "enters", "cross", "crosses", "drive", "drives", "climb",
+        "climbs", "crowd",
     "arrives", "leaves", "exits", "march", "marches", "chase", "rides", "dances", "fight", "fights", "falls",
 )  # fmt: skip
 _NEAR = (
@@ -51,17 +58,22 @@ _MOVES: dict[str, tuple[str, ...]] = {
     "pull_out": ("leaves", "exits", "alone", "reveals", "empty", "departs"),
     "push_in": ("realises", "realizes", "discovers", "reads", "stares", "finds", "sees", "freezes"),
 }
-PROPS = frozenset(
-    "phone gun letter lamp key keys book knife glass cup radio map bag suitcase candle lantern camera photo photograph "
-    "watch ring rope boat car bicycle truck train chair table mirror bottle newspaper box umbrella laptop computer "
-    "notebook coat hat torch flashlight ladder clock violin guitar piano sword rifle envelope coin blanket basket "
-    "telescope compass wallet passport ticket hammer shovel bell".split()
-)
-NOT_NAMES = frozenset(
-    "THE A AN AND OR OF IN ON AT TO BY FOR WITH CLOSE CLOSEUP ON ANGLE POV CUT FADE BACK INSERT TITLE SUPER CONTINUED "
-    "CONT MORE LATER SAME INT EXT DAY NIGHT DAWN DUSK O.S V.O OS VO TV OK BANG CRASH BOOM THUD CLICK SLAM RING RINGS "
-    "BEAT SILENCE MONTAGE END INTERCUT WIDE SHOT MUSIC SMASH DISSOLVE FLASHBACK MATCH I IT HE SHE WE THEY NO YES".split()
-)
+PROPS = frozenset({
+    "phone", "gun", "letter", "lamp", "key", "keys", "book", "knife", "glass", "cup", "radio", "map",
+        "bag", "suitcase", "candle", "lantern", "camera", "photo", "photograph", "watch", "ring", "rope",
+        "boat", "car", "bicycle", "truck", "train", "chair", "table", "mirror", "bottle", "newspaper",
+        "box", "umbrella", "laptop", "computer", "notebook", "coat", "hat", "torch", "flashlight",
+        "ladder", "clock", "violin", "guitar", "piano", "sword", "rifle", "envelope", "coin", "blanket",
+        "basket", "telescope", "compass", "wallet", "passport", "ticket", "hammer", "shovel", "bell",
+})  # fmt: skip
+NOT_NAMES = frozenset({
+    "THE", "A", "AN", "AND", "OR", "OF", "IN", "ON", "AT", "TO", "BY", "FOR", "WITH", "CLOSE", "CLOSEUP",
+        "ANGLE", "POV", "CUT", "FADE", "BACK", "INSERT", "TITLE", "SUPER", "CONTINUED", "CONT", "MORE",
+        "LATER", "SAME", "INT", "EXT", "DAY", "NIGHT", "DAWN", "DUSK", "O.S", "V.O", "OS", "VO", "TV",
+        "OK", "BANG", "CRASH", "BOOM", "THUD", "CLICK", "SLAM", "RING", "RINGS", "BEAT", "SILENCE",
+        "MONTAGE", "END", "INTERCUT", "WIDE", "SHOT", "MUSIC", "SMASH", "DISSOLVE", "FLASHBACK", "MATCH",
+        "I", "IT", "HE", "SHE", "WE", "THEY", "NO", "YES",
+})  # fmt: skip
 """Capitals in action that name neither a person nor a thing."""
 
 

@@ -1,6 +1,7 @@
 """Start a foreign program that ends with the server: `launch.py <parent pid> <program> <arguments…>`.
 
-On Linux this process becomes the program and keeps the death signal; elsewhere it stays and watches its parent.
+On Linux this process becomes the program and keeps the death signal; elsewhere it stays and watches its
+parent.
 """
 
 from __future__ import annotations

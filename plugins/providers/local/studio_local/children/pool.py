@@ -1,4 +1,4 @@
-"""A few warm worker processes, seen from the server: started at first use, killed at a deadline or a cancel."""
+"""Warm worker processes, seen from the server: started at first use, killed at a deadline or a cancel."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Worker:
         return self.process.returncode is None
 
     async def ask(self, line: bytes) -> dict[str, Any]:
-        """Send one task and return the answer; ProviderError with the traceback's last line if the child dies."""
+        """Send one task and return the answer; raises ProviderError with a dying child's last words."""
         stdin, stdout = self.process.stdin, self.process.stdout
         if stdin is None or stdout is None:
             raise ProviderError("The worker has no pipes.")

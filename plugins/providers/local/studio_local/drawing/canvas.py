@@ -1,4 +1,4 @@
-"""A drawing surface in units of the panel's height: (0, 0) top left, (aspect, 1) bottom right, edges smoothed."""
+"""A drawing surface with soft edges, in panel heights: (0, 0) top left, (aspect, 1) bottom right."""
 
 from __future__ import annotations
 

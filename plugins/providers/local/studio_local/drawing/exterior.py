@@ -18,10 +18,12 @@ HORIZON = 0.62
 _SHORT = 4
 """Words up to this length count only alone: a STREET is no TREE."""
 _SETS: dict[str, tuple[str, ...]] = {
-    "sea": ("BEACH", "SEA", "OCEAN", "HARBOUR", "HARBOR", "PIER", "SHORE", "COAST", "DOCK", "BOAT", "LIGHTHOUSE", "ISLAND",
+    "sea": ("BEACH", "SEA", "OCEAN", "HARBOUR", "HARBOR", "PIER", "SHORE", "COAST", "DOCK", "BOAT",
+        "LIGHTHOUSE", "ISLAND",
             "TIDE", "QUAY", "SHIP"),
     "forest": ("FOREST", "WOOD", "JUNGLE", "PARK", "GARDEN", "ORCHARD", "GLADE", "TREE"),
-    "city": ("CITY", "STREET", "ALLEY", "ROOF", "DOWNTOWN", "SQUARE", "STATION", "BRIDGE", "MARKET", "TOWN", "BUILDING",
+    "city": ("CITY", "STREET", "ALLEY", "ROOF", "DOWNTOWN", "SQUARE", "STATION", "BRIDGE", "MARKET",
+        "TOWN", "BUILDING",
              "HOTEL", "AVENUE", "COURTYARD", "APARTMENT", "BAR", "CAFE", "SCHOOL", "HOSPITAL"),
     "mountain": ("MOUNTAIN", "CLIFF", "VALLEY", "CANYON", "PEAK", "GLACIER", "SUMMIT", "PASS"),
     "desert": ("DESERT", "DUNE", "WASTELAND", "PLAIN", "SAND"),
@@ -29,7 +31,7 @@ _SETS: dict[str, tuple[str, ...]] = {
 
 
 def names(location: str, words: tuple[str, ...]) -> bool:
-    """Say whether a location holds one of `words`, alone, in the plural, or at the end of a compound ("SEASHORE")."""
+    """Say whether a location holds one of `words`: alone, in the plural, or ending a word ("SEASHORE")."""
     parts = re.findall(r"\w+", location.upper())
     texts = [word for word in words if " " in word]
     return any(part.removesuffix("S") in words or part in words for part in parts) or any(

@@ -92,7 +92,8 @@ def _neck(layer: Canvas, figure: Figure) -> None:
 def _torso(layer: Canvas, figure: Figure) -> None:
     look, ink = figure.look, max(0.0012, figure.height * 0.0035)
     shape = [
-        (-0.045, 0.163), (-0.105, 0.187), (-0.128, 0.235), (-0.104, 0.33), (-0.09, 0.41), (-0.105, 0.54), (0, 0.55),
+        (-0.045, 0.163), (-0.105, 0.187), (-0.128, 0.235), (-0.104, 0.33), (-0.09, 0.41), (-0.105, 0.54),
+            (0, 0.55),
         (0.105, 0.54), (0.09, 0.41), (0.104, 0.33), (0.128, 0.235), (0.105, 0.187), (0.045, 0.163), (0, 0.19),
     ]  # fmt: skip
     layer.blob([figure.at(*point) for point in shape], look.coat, ink=INK, width=ink)

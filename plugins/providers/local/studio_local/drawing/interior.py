@@ -1,4 +1,4 @@
-"""Indoor sets: a room in one-point perspective, a window with the weather in it, furniture by the location's name."""
+"""Indoor sets: a room in perspective, the weather in its window, furniture by the location's name."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ FLOOR = 0.66
 _CEILING = 0.07
 _ROOMS: dict[str, tuple[tuple[str, ...], Colour, Colour]] = {
     "kitchen": (("KITCHEN", "DINER", "CAFE", "CANTEEN", "GALLEY"), (214, 206, 178), (158, 132, 104)),
-    "office": (("OFFICE", "STUDY", "LIBRARY", "CLASSROOM", "SCHOOL", "ARCHIVE", "NEWSROOM", "POLICE"), (176, 184, 182), (120, 100, 84)),
+    "office": (("OFFICE", "STUDY", "LIBRARY", "CLASSROOM", "SCHOOL", "ARCHIVE", "NEWSROOM", "POLICE"),
+        (176, 184, 182), (120, 100, 84)),
     "bar": (("BAR", "PUB", "CLUB", "RESTAURANT", "TAVERN"), (140, 92, 78), (84, 62, 54)),
     "bedroom": (("BEDROOM", "HOTEL ROOM", "HOSPITAL", "WARD", "DORM"), (190, 186, 206), (150, 126, 108)),
-    "lab": (("LAB", "SHIP", "CONTROL", "BRIDGE", "SPACE", "BUNKER", "SUBMARINE", "SERVER"), (150, 168, 180), (96, 104, 114)),
-    "hall": (("CORRIDOR", "HALL", "STAIR", "LOBBY", "STATION", "CHURCH", "MUSEUM", "WAREHOUSE", "BARN", "GARAGE", "LIGHTHOUSE"),
+    "lab": (("LAB", "SHIP", "CONTROL", "BRIDGE", "SPACE", "BUNKER", "SUBMARINE", "SERVER"),
+        (150, 168, 180), (96, 104, 114)),
+    "hall": (("CORRIDOR", "HALL", "STAIR", "LOBBY", "STATION", "CHURCH", "MUSEUM", "WAREHOUSE", "BARN",
+        "GARAGE", "LIGHTHOUSE"),
              (180, 172, 158), (128, 116, 106)),
 }  # fmt: skip
 _LIVING: tuple[tuple[str, ...], Colour, Colour] = ((), (198, 176, 148), (134, 104, 80))
@@ -334,5 +337,6 @@ def _hall(canvas: Canvas, light: Colour, palette: Palette, rng: random.Random) -
 
 
 _FURNITURE: dict[str, Callable[..., None]] = {
-    "living": _living, "kitchen": _kitchen, "office": _office, "bar": _bar, "bedroom": _bedroom, "lab": _lab, "hall": _hall,
+    "living": _living, "kitchen": _kitchen, "office": _office, "bar": _bar, "bedroom": _bedroom, "lab": _lab,
+    "hall": _hall,
 }  # fmt: skip

@@ -21,7 +21,7 @@ from studio_local.drawing.weather import draw_weather, lightning
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How a shot size frames: a figure's height and its head's top (panel heights), and what happens to the set."""
+    """How a shot size frames: a figure's height and head's top (panel heights), and what the set becomes."""
 
     height: float
     top: float

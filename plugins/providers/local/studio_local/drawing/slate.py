@@ -1,6 +1,6 @@
 """The slate: code, slug line, shot size, movement and caption, in the upper corners, where no subtitle comes.
 
-It keeps 64 pixels (of 720) from the edges, so that a camera move of ten per cent does not cut it.
+It stands as far from the edges as the camera moves (ten per cent of the picture), so that no move cuts it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FONTS = Path(__file__).resolve().parents[1] / "fonts"
 _DARK = (18, 18, 24, 196)
 _ACCENT = (245, 196, 83)
 _PALE = (240, 238, 232)
-_MARGIN_X, _MARGIN_Y = 0.1, 0.062
+_MARGIN_X, _MARGIN_Y = 0.172, 0.096
 _CAPTION = 58
 """Longest caption line, characters."""
 _ARROWS = {

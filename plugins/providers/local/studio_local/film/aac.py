@@ -1,14 +1,16 @@
-"""AAC in pieces: a film's sound is encoded in stretches of ten seconds, each kept by the samples that went into it.
+"""AAC in pieces: sound is encoded in stretches of ten seconds, each kept by the samples in it.
 
-Encoding is the slowest part of a mix. AAC works in frames of 1024 samples, each overlapping only its neighbour, so a
-stretch that is encoded with some frames before and after it gives the same frames as the whole would; those in the
-middle are cut out of the ADTS stream and put together again. Source: ISO/IEC 13818-7, ADTS header, section 6.2.
+Encoding is the slowest part of a mix. AAC works in frames of 1024 samples, each overlapping only its
+neighbour, so a stretch that is encoded with some frames before and after it gives the same frames as the
+whole would; those in the middle are cut out of the ADTS stream and put together again. Source: ISO/IEC
+13818-7, ADTS header, section 6.2.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from typing import TYPE_CHECKING
 
 from studio_local.files import write_whole
@@ -35,8 +37,8 @@ _ENCODE = (
 
 
 async def encode_in_stretches(samples: Path, cache: Path, scratch: Path, ffmpeg: Ffmpeg) -> Path:
-    """Return an ADTS file of `samples` (raw 16-bit stereo at 48 kHz); only stretches never seen are encoded."""
-    frames = -(-samples.stat().st_size // (_BYTES * FRAME))
+    """Return an ADTS file of `samples` (raw 16-bit stereo, 48 kHz); only new stretches are encoded."""
+    frames = -(-(await asyncio.to_thread(os.path.getsize, samples)) // (_BYTES * FRAME))
     starts = range(0, frames, STRETCH)
     stretches = await asyncio.gather(
         *(_stretch(samples, start, min(STRETCH, frames - start), cache, scratch, ffmpeg) for start in starts)

@@ -1,8 +1,8 @@
 """The time line for editing programs: OTIO, CMX3600 EDL and FCPXML. Runs in a worker process.
 
 Media stand in all three under the names that `media_names` gives, relative to the exported file.
-The EDL comes from the official OTIO adapter. FCPXML is written here: the official adapter knows neither stills nor
-the frame size, so that Final Cut opens its file with offline clips of the wrong format.
+The EDL comes from the official OTIO adapter. FCPXML is written here: the official adapter knows neither
+stills nor the frame size, so that Final Cut opens its file with offline clips of the wrong format.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
-import opentimelineio as otio
+import opentimelineio as otio  # type: ignore[import-untyped]  # it ships no types
 
 _REEL = 32
 """Longest reel name; the adapter shortens longer ones and says so in a comment."""
 
 
 def export_timeline(plan: dict[str, Any]) -> dict[str, Any]:
-    """Write `plan["out"]`: {"otio": path, "edl": path, "fcpxml": path}; times in `plan` are frames of `fps`."""
+    """Write `plan["out"]` ({"otio", "edl", "fcpxml"}: paths); times in `plan` are frames of `fps`."""
     timeline = _timeline(plan)
     otio.adapters.write_to_file(timeline, plan["out"]["otio"], "otio_json")
     edl = otio.adapters.write_to_string(_for_edl(plan), "cmx_3600", rate=plan["fps"], reelname_len=_REEL)
@@ -105,14 +105,15 @@ def _fcpxml(plan: dict[str, Any]) -> bytes:
         if number == 0 and plan["music"]:
             _connected(element, resources, plan, "Music", plan["music"], 0, plan["frames"], -2)
     ET.indent(root)
+    body: bytes = ET.tostring(root, encoding="utf-8")
     head = b'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n'
-    return head + ET.tostring(root, encoding="utf-8") + b"\n"
+    return head + body + b"\n"
 
 
 def _formats(resources: ET.Element, plan: dict[str, Any]) -> None:
-    size = {"width": str(plan["width"]), "height": str(plan["height"])}
-    ET.SubElement(resources, "format", id="r1", frameDuration=f"1/{plan['fps']}s", **size)
-    ET.SubElement(resources, "format", id="r2", name="FFVideoFormatRateUndefined", **size)
+    width, height = str(plan["width"]), str(plan["height"])
+    ET.SubElement(resources, "format", id="r1", frameDuration=f"1/{plan['fps']}s", width=width, height=height)
+    ET.SubElement(resources, "format", id="r2", name="FFVideoFormatRateUndefined", width=width, height=height)
 
 
 def _fcpx_shot(

@@ -1,8 +1,9 @@
 """Camera movement over a still: where the window stands in each frame, in fractions of a pixel.
 
-ffmpeg's `zoompan` rounds its window to whole pixels of the source, which trembles unless the picture is scaled up
-threefold in 4:4:4 first (96 frames of 1280x720, one core: 1.3 s); `perspective` takes fractions (0.87 s). Pillow's
-`resize` takes fractions too and needs 0.49 s, so a worker makes the frames and pipes them into the encoder.
+ffmpeg's `zoompan` rounds its window to whole pixels of the source, which trembles unless the picture is
+scaled up threefold in 4:4:4 first (96 frames of 1280x720, one core: 1.3 s); `perspective` takes fractions
+(0.87 s). Pillow's `resize` takes fractions too and needs 0.49 s, so a worker makes the frames and pipes
+them into the encoder.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from studio import FilmRequest, MediaFile, ProviderRejectedError
-from studio_local.files import file_digest, replacing, write_whole
+from studio_local.files import file_digest, link, replacing, write_whole
 from studio_local.film.cache import content_key, prune
 from studio_local.film.segments import Frame, make_segment, segment_recipe, segment_subtitles
 from studio_local.film.sound import MUSIC_LUFS, VOICE_LUFS, mix, normalised
@@ -57,7 +57,7 @@ class _Render:
 
 
 class LocalFilmRenderer(LocalGenerator[FilmRequest]):
-    """Cuts films with ffmpeg: pictures and sound apart, each piece kept by its content, then joined by copying."""
+    """Cuts films: pictures and sound apart, each piece kept by its content, then joined by copying."""
 
     kind = "film"
     request_type = FilmRequest
@@ -179,11 +179,11 @@ class LocalFilmRenderer(LocalGenerator[FilmRequest]):
     async def _join(self, render: _Render, segments: list[Path], sound: str, film: Path) -> None:
         """Join pictures and sound without encoding anything again."""
         for number, segment in enumerate(segments):
-            (render.scratch / f"{number}.mp4").symlink_to(segment)
+            link(render.scratch / f"{number}.mp4", segment)
         listed = "".join(f"file {number}.mp4\n" for number in range(len(segments)))
         (render.scratch / "list.txt").write_text("ffconcat version 1.0\n" + listed)
         with replacing(film) as part:
-            (render.scratch / "film.mp4").symlink_to(part)
+            link(render.scratch / "film.mp4", part)
             await self._runtime.ffmpeg.run(
                 ["-f", "concat", "-safe", "0", "-i", "list.txt", "-i", sound, "-map", "0:v", "-map", "1:a",
                  "-c", "copy", "-movflags", "+faststart", "film.mp4"], cwd=render.scratch,
@@ -210,7 +210,8 @@ def _plan(render: _Render) -> dict[str, Any]:
     request = render.request
     last = render.timed[-1]
     return {
-        "title": request.title or "Film", "fps": request.fps, "width": request.width, "height": request.height,
+        "title": request.title or "Film",
+            "fps": request.fps, "width": request.width, "height": request.height,
         "frames": last.start + last.frames,
         "music": f"media/music{request.music.suffix}" if request.music else None,
         "shots": [_planned(number, item) for number, item in enumerate(render.timed, 1)],
@@ -223,8 +224,11 @@ def _planned(number: int, item: TimedShot) -> dict[str, Any]:
     own = [name.replace("media/001_", f"media/{number:03}_", 1) for name in names]
     spoken = [line for line in shot.lines if line.audio]
     voices = [
-        {"offset": round(line.start_ms * item.fps / 1000), "frames": max(1, round(line.duration_ms * item.fps / 1000)),
-         "media": name, "text": line.text, "speaker": line.speaker}
+        {
+            "offset": round(line.start_ms * item.fps / 1000),
+            "frames": max(1, round(line.duration_ms * item.fps / 1000)),
+            "media": name, "text": line.text, "speaker": line.speaker,
+        }
         for line, name in zip(spoken, own[1:], strict=True)
     ]  # fmt: skip
     return {

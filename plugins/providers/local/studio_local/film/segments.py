@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio_local.files import replacing
+from studio_local.files import link, replacing
 from studio_local.film.cache import content_key, used
 from studio_local.film.subtitles import film_cues, to_ass
 
@@ -22,7 +22,7 @@ _VERSION = 4
 """Part of every key: raise it when the same recipe starts to give other pixels."""
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _COLOURS = "in_range=full:out_range=tv:out_color_matrix=bt709"
-"""Stills are full range; without this a JPEG becomes `yuvj420p`, which players show too dark or not at all."""
+"""Stills are full range; without this a JPEG becomes `yuvj420p`, which players show wrongly."""
 _MARKED = ("-color_range", "tv", "-colorspace", "bt709", "-color_trc", "bt709", "-color_primaries", "bt709")
 
 
@@ -42,7 +42,7 @@ def segment_subtitles(timed: TimedShot, frame: Frame) -> str:
 
 
 def segment_recipe(timed: TimedShot, frame: Frame, digest: str, subtitles: str) -> dict[str, Any]:
-    """Return all that decides about the segment's pixels; `digest` is that of its panel or clip."""
+    """Return all that decides the pixels; `digest` is that of the panel or clip."""
     return {
         "version": _VERSION, "source": digest, "clip": timed.shot.clip is not None,
         "movement": timed.shot.movement, "frames": timed.frames, "subtitles": subtitles,
@@ -50,10 +50,27 @@ def segment_recipe(timed: TimedShot, frame: Frame, digest: str, subtitles: str) 
     }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A panel to be filmed: how the camera moves, for how many frames, with how many threads."""
+
+    panel: Path
+    movement: str
+    frames: int
+    frame: Frame
+    threads: int = 1
+
+
 async def make_segment(
-    timed: TimedShot, frame: Frame, recipe: dict[str, Any], cache: Path, scratch: Path, runtime: LocalRuntime,
-    *, threads: int,
-) -> tuple[Path, bool]:  # fmt: skip
+    timed: TimedShot,
+    frame: Frame,
+    recipe: dict[str, Any],
+    cache: Path,
+    scratch: Path,
+    runtime: LocalRuntime,
+    *,
+    threads: int,
+) -> tuple[Path, bool]:
     """Return the segment's file and whether it had to be rendered."""
     target = cache / f"{content_key(recipe)}.mp4"
     if used(target):
@@ -62,54 +79,37 @@ async def make_segment(
     folder.mkdir()
     filters: list[str] = []
     if recipe["subtitles"]:
-        (folder / "fonts").symlink_to(FONTS)
+        link(folder / "fonts", FONTS)
         (folder / "shot.ass").write_text(recipe["subtitles"], encoding="utf-8")
         filters.append("subtitles=shot.ass:fontsdir=fonts")
     with replacing(target) as part:
-        (folder / "out.mp4").symlink_to(part)
+        link(folder / "out.mp4", part)
         if timed.shot.clip:
             await _film_clip(timed, frame, filters, folder, runtime)
         else:
-            await film_panel(
-                timed.shot.panel,
-                timed.shot.movement,
-                timed.frames,
-                frame,
-                filters,
-                folder,
-                runtime,
-                threads=threads,
-            )
+            still = Still(timed.shot.panel, timed.shot.movement, timed.frames, frame, threads)
+            await film_panel(still, filters, folder, runtime)
     return target, True
 
 
-async def film_panel(
-    panel: Path, movement: str, frames: int, frame: Frame, filters: list[str], folder: Path, runtime: LocalRuntime,
-    *, threads: int,
-) -> None:  # fmt: skip
-    """Write `folder/out.mp4`: `panel` for `frames` frames under a moving camera, then `filters`."""
-    name = f"panel{panel.suffix.lower() if panel.suffix.lower() in _PICTURES else '.jpg'}"
-    (folder / name).symlink_to(panel.absolute())
-    to_raw = [
-        "-i",
-        name,
-        "-vf",
-        ",".join(_fitted(frame, _COLOURS)),
-        "-frames:v",
-        "1",
-        "-f",
-        "rawvideo",
-        "still.yuv",
-    ]
-    await runtime.ffmpeg.run(to_raw, cwd=folder)
+async def film_panel(still: Still, filters: list[str], folder: Path, runtime: LocalRuntime) -> None:
+    """Write `folder/out.mp4`: the panel under a moving camera, then `filters`."""
+    frame, suffix = still.frame, still.panel.suffix.lower()
+    name = f"panel{suffix if suffix in _PICTURES else '.jpg'}"
+    link(folder / name, still.panel)
+    fitted = ",".join(_fitted(frame, _COLOURS))
+    await runtime.ffmpeg.run(
+        ["-i", name, "-vf", fitted, "-frames:v", "1", "-f", "rawvideo", "still.yuv"], cwd=folder
+    )
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{frame.width}x{frame.height}", *_MARKED[:4]]
     command = [
         str(runtime.ffmpeg.find()), "-hide_banner", "-nostats", "-v", "error", "-y",
-        *raw, "-r", str(frame.fps), "-i", "pipe:0", *_encode(filters, frames, frame, threads),
+        *raw, "-r", str(frame.fps), "-i", "pipe:0", *_encode(filters, still.frames, frame, still.threads),
     ]  # fmt: skip
     payload = {
-        "still": str(folder / "still.yuv"), "width": frame.width, "height": frame.height, "frames": frames,
-        "movement": movement, "threads": threads, "command": command, "cwd": str(folder),
+        "still": str(folder / "still.yuv"), "width": frame.width, "height": frame.height,
+        "frames": still.frames, "movement": still.movement, "threads": still.threads,
+        "command": command, "cwd": str(folder),
     }  # fmt: skip
     deadline_s = runtime.settings.ffmpeg_deadline_s
     answer = await runtime.workers.call("film_still", payload, deadline_s=deadline_s)
@@ -121,7 +121,7 @@ async def _film_clip(
 ) -> None:
     """Write `folder/out.mp4` from a moving picture: cut or held to the shot's length."""
     clip = timed.shot.clip or timed.shot.panel
-    (folder / "clip.mp4").symlink_to(clip.absolute())
+    link(folder / "clip.mp4", clip)
     held = f"tpad=stop_mode=clone:stop_duration={timed.duration_ms / 1000:.3f}"
     chain = [f"fps={frame.fps}", *_fitted(frame, "out_range=tv"), held, *filters]
     await runtime.ffmpeg.run(["-i", "clip.mp4", *_encode(chain, timed.frames, frame, 1)], cwd=folder)
@@ -135,7 +135,7 @@ def _fitted(frame: Frame, colours: str) -> list[str]:
 
 
 def _encode(filters: list[str], frames: int, frame: Frame, threads: int) -> list[str]:
-    """Return the encoder's arguments: equal for all segments, and without B frames, so that they join by copying."""
+    """Return the encoder's arguments: always the same, no B frames, so that segments join by copying."""
     return [
         *(("-filter_threads", str(threads), "-vf", ",".join(filters)) if filters else ()),
         "-frames:v", str(frames), "-an", "-c:v", "libx264", "-preset", "superfast", "-crf", "21", "-bf", "0",

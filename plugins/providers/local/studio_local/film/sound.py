@@ -1,7 +1,8 @@
 """The film's sound: voices at one loudness, laid at their times, music ducked under them.
 
-Every voice and the music are normalised once and kept by content; a changed line costs one short normalisation, the
-mix, which runs at some 250 times real time, and the AAC of the ten seconds in which something changed.
+Every voice and the music are normalised once and kept by content; a changed line costs one short
+normalisation, the mix, which runs at some 250 times real time, and the AAC of the ten seconds in which
+something changed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from studio_local.files import file_digest, replacing
+from studio_local.files import file_digest, link, replacing
 from studio_local.film.aac import encode_in_stretches
 from studio_local.film.cache import content_key, used
 from studio_local.film.timing import SAMPLE_RATE
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 VOICE_LUFS = -16
 """Loudness of speech. Source: the usual target of online platforms, EBU R 128 s2 allows -20 to -14."""
 MUSIC_LUFS = -27
-_VERSION = 2
+_EVEN = "acompressor=threshold=0.1:ratio=3:attack=5:release=80,"
+"""Takes the peaks off: below three seconds `loudnorm` turns up only as far as the loudest one lets it."""
+_VERSION = 3
 
 
 async def normalised(source: Path, lufs: int, cache: Path, scratch: Path, ffmpeg: Ffmpeg) -> Path:
@@ -40,10 +43,9 @@ async def normalised(source: Path, lufs: int, cache: Path, scratch: Path, ffmpeg
     folder = scratch / f"sound-{target.stem}"
     folder.mkdir(exist_ok=True)
     with replacing(target) as part:
-        if not (folder / "in").is_symlink():
-            (folder / "in").symlink_to(source.absolute())
-        (folder / part.name).symlink_to(part)
-        chain = f"loudnorm=I={lufs}:TP=-1.5:LRA=11,aresample={SAMPLE_RATE}"
+        link(folder / "in", source)
+        link(folder / part.name, part)
+        chain = f"{_EVEN}loudnorm=I={lufs}:TP=-1.5:LRA=11,aresample={SAMPLE_RATE}"
         await ffmpeg.run(["-i", "in", "-vn", "-af", chain, "-c:a", "pcm_s16le", part.name], cwd=folder)
     return target
 
@@ -52,13 +54,13 @@ async def mix(
     voices: list[tuple[float, Path]], music: Path | None, length_ms: int, cache: Path, scratch: Path,
     ffmpeg: Ffmpeg, work: Worker,
 ) -> Path:  # fmt: skip
-    """Return the film's sound as AAC, `length_ms` long; `voices` are normalised files with their start in ms."""
+    """Return the film's sound as AAC, `length_ms` long; `voices` are normalised, with their start in ms."""
     laid = [{"start": round(start * SAMPLE_RATE / 1000), "path": str(path)} for start, path in voices]
     samples = length_ms * SAMPLE_RATE // 1000
     await work("lay_voices", {"voices": laid, "samples": samples, "out": str(scratch / "voices.wav")})
     inputs = ["-i", "voices.wav"]
     if music is not None:
-        (scratch / "music.wav").symlink_to(music.absolute())
+        link(scratch / "music.wav", music)
         inputs += ["-stream_loop", "-1", "-i", "music.wav"]
     graph = _ducked(length_ms / 1000) if music else f"[0:a]{_FINISH}[out]"
     await ffmpeg.run(
@@ -74,7 +76,8 @@ _FINISH = "alimiter=limit=0.84:level=disabled,aformat=sample_rates=48000:channel
 
 def _ducked(seconds: float) -> str:
     fade = min(2.5, seconds / 4)
-    bed = f"aformat=channel_layouts=stereo,afade=t=in:d={fade:.2f},afade=t=out:st={seconds - fade:.2f}:d={fade:.2f}"
+    fades = f"afade=t=in:d={fade:.2f},afade=t=out:st={seconds - fade:.2f}:d={fade:.2f}"
+    bed = f"aformat=channel_layouts=stereo,{fades}"
     duck = "sidechaincompress=threshold=0.02:ratio=6:attack=30:release=500"
     return (
         f"[0:a]aformat=channel_layouts=stereo,asplit=2[voice][key];[1:a]{bed}[bed];[bed][key]{duck}[low];"

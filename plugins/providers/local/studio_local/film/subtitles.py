@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pysubs2
@@ -47,12 +48,14 @@ class Cue:
 def timed_words(line: FilmLine) -> list[WordTiming]:
     """Return the line's own words, punctuation included, with the times at which they are spoken.
 
-    The engine's words are used one to one where their number agrees with the text's, spread over it otherwise;
-    without an engine's timing each word gets time by its length.
+    The engine's words are used as they are where they make up the text, one to one where only their number
+    agrees, and spread over it otherwise; without an engine's timing each word gets time by its length.
     """
     tokens = line.text.split()
     if not tokens:
         return []
+    if " ".join(tokens) == " ".join(" ".join(word.text.split()) for word in line.words):
+        return list(line.words)
     if len(tokens) == len(line.words):
         pairs = zip(tokens, line.words, strict=True)
         return [word.model_copy(update={"text": token}) for token, word in pairs]
@@ -76,7 +79,7 @@ def film_cues(lines: Iterable[tuple[float, FilmLine]]) -> list[Cue]:
     cues = sorted(
         (cue for start, line in lines for cue in line_cues(start, line)), key=lambda cue: cue.start_ms
     )
-    return [_cut(cue, after.start_ms) for cue, after in zip(cues, cues[1:], strict=False)] + cues[-1:]
+    return [_cut(cue, after.start_ms) for cue, after in pairwise(cues)] + cues[-1:]
 
 
 def to_srt(cues: Sequence[Cue]) -> str:
@@ -118,7 +121,7 @@ def _file(cues: Sequence[Cue], text: Callable[[Cue], str]) -> pysubs2.SSAFile:
 
 
 def _karaoke(cue: Cue) -> str:
-    """Return the words with `\\k` times; their sum is the cue's length in centiseconds."""
+    r"""Return the words with `\k` times; their sum is the cue's length in centiseconds."""
     ends = [word.start_ms for word in cue.words[1:]] + [cue.end_ms]
     parts: list[str] = []
     done = cue.start_ms // 10
@@ -130,7 +133,7 @@ def _karaoke(cue: Cue) -> str:
 
 def _plain(text: str) -> str:
     """Keep a spoken brace or backslash from becoming a formatting code."""
-    return text.replace("\\", "⧵").replace("{", "(").replace("}", ")")
+    return text.replace("\\", "/").replace("{", "(").replace("}", ")")
 
 
 def _wrapped(text: str) -> str:

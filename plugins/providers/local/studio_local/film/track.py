@@ -17,7 +17,8 @@ def read_mono(path: Path) -> np.ndarray[Any, np.dtype[np.int32]]:
     """Return a 16-bit WAV as one channel."""
     with wave.open(str(path), "rb") as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
-        return samples.reshape(-1, file.getnchannels()).mean(axis=1).astype(np.int32)
+        channels = samples.reshape(-1, file.getnchannels())
+        return np.asarray(channels.mean(axis=1), dtype=np.int32)
 
 
 def lay_voices(payload: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def lay_voices(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _header(size: int) -> bytes:
-    """Return the head of a WAV of `size` bytes, 16-bit mono; the `wave` module would want the samples themselves."""
+    """Return the head of a WAV of `size` bytes, 16-bit mono; `wave` would want the samples themselves."""
     chunk = struct.pack("<IHHIIHH", 16, 1, 1, _RATE, _RATE * 2, 2, 16)
     start = b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt "
     return start + chunk + b"data" + struct.pack("<I", size)
