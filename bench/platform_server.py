@@ -55,7 +55,7 @@ def install_plugin(folder: Path) -> None:
 
 
 def variables(*, stored: bool) -> dict[str, str]:
-    """What `studio serve` would read; paths are relative to the folder. A URL keeps the database child away."""
+    """What `studio serve` would read, relative to the folder. A URL keeps the database child away."""
     given = {name: value for name, value in os.environ.items() if not name.startswith("STUDIO_")}
     given = {name: value for name, value in given.items() if name not in ("MONGODB_URL", "REDIS_URL")}
     unused = {} if stored else {"STUDIO_DATABASE__URL": "mongodb://127.0.0.1:1"}
@@ -95,7 +95,8 @@ async def prepare(studio: Studio, address: str) -> None:
         project, tokens, outsider = await add_people(Client(session, address, Path(".studio/outbox")))
     studio.services.provided[Store][1].project_id = project
     if path := os.environ.get("BENCH_TOKENS"):
-        Path(path).write_text(json.dumps({"tokens": tokens, "outsider": outsider}))
+        content = json.dumps({"tokens": tokens, "outsider": outsider})
+        Path(path).write_text(content)
 
 
 @contextlib.asynccontextmanager

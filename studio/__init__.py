@@ -23,12 +23,14 @@ from studio.model import Doc, Model, new_id, now_ms
 from studio.plugins.context import PluginContext
 from studio.plugins.manifest import Manifest
 from studio.providers.contract import (
-    AssetScorer, Breakdown, BreakdownLine, BreakdownRequest, BreakdownShot, Capability, CharacterBrief,
-    ChatMessage, ChatModel, ChatRequest, Estimate, FileStorage, FilmLine, FilmRenderer, FilmRequest,
-    FilmShot, Generation, GenerationError, GenerationRequest, Generator, ImageGenerator, ImageRequest,
-    Mail, Mailer, MediaFile, ModelSpec, MusicGenerator, MusicRequest, ProviderModel, ProviderSpec,
-    ScoreRequest, ScriptAnalyst, ScriptElement, ScriptScene, ShotBrief, StoredBlob, VideoGenerator,
-    VideoRequest, VoiceGenerator, VoiceInfo, VoiceRequest, WordTiming,
+    AssetScorer, Capability, ChatModel, Estimate, FileStorage, FilmRenderer, Generation, GenerationError,
+    Generator, ImageGenerator, Mail, Mailer, MediaFile, ModelSpec, MusicGenerator, ProviderModel,
+    ProviderSpec, ScriptAnalyst, StoredBlob, VideoGenerator, VoiceGenerator, WordTiming,
+)
+from studio.providers.requests import (
+    Breakdown, BreakdownLine, BreakdownRequest, BreakdownShot, CharacterBrief, ChatMessage, ChatRequest,
+    FilmLine, FilmRequest, FilmShot, GenerationRequest, ImageRequest, MusicRequest, ScoreRequest,
+    ScriptElement, ScriptScene, ShotBrief, VideoRequest, VoiceInfo, VoiceRequest,
 )
 from studio.realtime import Event, Message, RealtimeTransport
 from studio.web import (

@@ -57,7 +57,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class AccessQuery:
-    """May `actor` use `permission` (on `project_id`, None for platform rights)?"""
+    """A question: may `actor` use `permission`, on `project_id` or (None) on the platform."""
 
     actor: Actor
     permission: str

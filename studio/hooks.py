@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pluggy
 
-from studio.plugins.manifest import Manifest
+from studio.plugins.manifest import Manifest  # noqa: TC001 - plugins' type checkers resolve it at run time
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -46,7 +46,7 @@ class StudioHooks:
 
     manifest: ClassVar[Manifest]
 
-    # ------------------------------------------------------------ registration (sync, once)
+    # Registration hooks: sync, asked once at start.
 
     @_spec
     def register_routes(self, ctx: PluginContext) -> Iterable[Route]:
@@ -165,10 +165,10 @@ class StudioHooks:
 
     @_spec
     def activity_recorded(self, ctx: PluginContext, activity: Doc) -> Awaitable[None]:
-        """An activity was stored."""
+        """Hear that an activity was stored."""
         raise NotImplementedError
 
     @_spec
     def job_changed(self, ctx: PluginContext, job: Doc) -> Awaitable[None]:
-        """A job entered another state or made progress."""
+        """Hear that a job entered another state or made progress."""
         raise NotImplementedError

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import web
+from pydantic import Field
 
 from studio.auth import PUBLIC, Permission
 from studio.health import HealthCheck
@@ -30,7 +31,7 @@ class Health(Model):
     """The answer of `/healthz` and `/readyz`."""
 
     status: str
-    checks: dict[str, dict[str, Any]] = {}
+    checks: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class PluginPublic(Model):

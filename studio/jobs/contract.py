@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from studio.model import Doc
-    from studio.providers.contract import Generation, GenerationRequest
+    from studio.providers.contract import Generation
+    from studio.providers.requests import GenerationRequest
 
 JobState = Literal[
     "waiting",

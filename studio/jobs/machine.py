@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from studio.jobs.store import JobStore
     from studio.model import Doc
     from studio.providers import BoundProvider, Providers
-    from studio.providers.contract import Generation, GenerationRequest
+    from studio.providers.contract import Generation
+    from studio.providers.requests import GenerationRequest
 
 EARLY_MS = 50
 """A ring this much too early still counts: timers are not exact."""

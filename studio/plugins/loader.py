@@ -163,7 +163,12 @@ class Loader:
     ) -> None:
         record.fail(phase, reason, state)
         self.registry.remove(record.name)
-        log.error(f"plugin_{state}", plugin=record.name, phase=phase, reason=record.error)
+        log.error(
+            "plugin_blocked" if state is PluginState.BLOCKED else "plugin_failed",
+            plugin=record.name,
+            phase=phase,
+            reason=record.error,
+        )
         required = record.plugin is not None and record.plugin.manifest.required
         if self._settings.on_failure.get(record.name, "fail" if required else "continue") == "fail":
             raise PluginStartError(f"plugin {record.name!r} failed in {phase}: {reason}")

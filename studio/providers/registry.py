@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from studio.auth import Actor
     from studio.dispatch import Dispatcher
     from studio.plugins.context import PluginContext
-    from studio.providers.contract import Generation, GenerationRequest, ProviderSpec
+    from studio.providers.contract import Generation, ProviderSpec
+    from studio.providers.requests import GenerationRequest
     from studio.settings import Settings
 
 NOW_POLL_S = 0.2

@@ -67,7 +67,8 @@ class WireModel:
         """Return the JSON values of many documents, in half the time of one by one."""
         if not self.computed:
             with suppress(KeyError, TypeError):  # an older schema, or models: one by one
-                return self._many(documents)
+                found: list[Any] = self._many(documents)
+                return found
         return [self(document) for document in documents]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Strangers at the door: plugins written to a temporary folder and found by `importlib.metadata`, as installed ones are."""
+"""Strangers at the door: plugins in a temporary folder, found by `importlib.metadata` as installed ones are."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class House:
 
     async def plugin(self, name):
         _, body = await self.get("/api/plugins")
+        assert "items" in body, body
         return next(item for item in body["items"] if item["name"] == name)
 
 

@@ -84,7 +84,7 @@ async def test_an_owner_that_is_not_there_means_no(door, decision, status):
 
 async def test_only_the_configured_owner_is_asked(door):
     door.company()
-    usurper = "@hookimpl\nasync def authenticate(self, ctx, credentials):\n    return Actor('usurper', platform_role='admin')"
+    usurper = "@hookimpl\nasync def authenticate(self, ctx, credentials):\n    return Actor('me')"
     door.plugin("a_usurper", usurper)
     async with door.open() as house:
         assert (await house.get("/api/plugins", root=False))[0] == 401
@@ -157,7 +157,7 @@ async def test_telling_waits_for_nobody_and_a_slow_listener_is_cut_at_the_deadli
     door.plugin(
         "slow",
         f"ended = None\n{LISTENER}"
-         """
+        """
     try:
         await asyncio.sleep(30)
     except asyncio.CancelledError:

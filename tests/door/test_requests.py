@@ -8,7 +8,8 @@ pytestmark = pytest.mark.http
 
 
 def routes(line):
-    return f"@hookimpl\ndef register_routes(self, ctx):\n    return [Route('GET', '/api/bad', handle, PUBLIC, returns=Hello)]\n{line}"
+    route = "Route('GET', '/api/bad', handle, PUBLIC, returns=Hello)"
+    return f"@hookimpl\ndef register_routes(self, ctx):\n    return [{route}]\n{line}"
 
 
 @pytest.mark.parametrize("line", ["raise RuntimeError('secret path')", "sys.exit(0)", "raise SystemExit"])

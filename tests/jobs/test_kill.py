@@ -107,7 +107,7 @@ async def test_killed_workers_lose_nothing_and_send_nothing_twice(database, work
         kill(child)
         child = worker()
     async with asyncio.timeout(30):
-        while await database["jobs"].count({"state": {"$nin": list(TERMINAL)}}):  # noqa: ASYNC110 - another process
+        while await database["jobs"].count({"state": {"$nin": list(TERMINAL)}}):
             await asyncio.sleep(0.1)
     jobs = await database["jobs"].find({})
     submits = Counter(line.split()[0] for line in worker.book.read_text().splitlines())

@@ -14,7 +14,7 @@ ACTOR = Actor(user_id="ada")
 
 async def until(check, deadline_s=10.0):
     async with asyncio.timeout(deadline_s):
-        while not await check():  # noqa: ASYNC110 - it offers no event
+        while not await check():
             await asyncio.sleep(0.005)
 
 
@@ -78,10 +78,10 @@ async def test_doorbell_runs_polls_before_new_jobs_of_any_priority():
     await bell.enqueue("high", 0.0, 5)
     await bell.enqueue("poll", 0.001)
     async with asyncio.timeout(5):
-        while bell._timers:  # noqa: ASYNC110 - it offers no event
+        while bell._timers:
             await asyncio.sleep(0)
         leave.set()
-        while len(seen) < 3:  # noqa: ASYNC110 - it offers no event
+        while len(seen) < 3:
             await asyncio.sleep(0)
     await bell.stop()
     assert seen == ["busy", "poll", "high"]
@@ -97,7 +97,7 @@ async def test_doorbell_rings_in_order_and_once():
     await bell.start(step)
     for job_id, priority in (("low", -1), ("high", 5), ("high", 5), ("normal", 0)):
         await bell.enqueue(job_id, 0.0, priority)
-    while len(seen) < 3:  # noqa: ASYNC110 - it offers no event
+    while len(seen) < 3:
         await asyncio.sleep(0)
     await bell.stop()
     assert seen == ["high", "normal", "low"]

@@ -24,7 +24,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 class Installation:
     """One folder and the server that runs in it; it can be killed and started again."""
 
-    def __init__(self, folder: Path, **environ: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("STUDIO_")}
@@ -34,7 +34,6 @@ class Installation:
             "STUDIO_SERVER__SHUTDOWN_S": "8",
             "STUDIO_AUTH__OTP_INTERVAL_S": "0",
             "STUDIO_LOGGING__FORMAT": "json",
-            **environ,
         }
         self.process = None
 
@@ -178,9 +177,9 @@ class Film:
                 assert time.monotonic() < give_up
             await asyncio.sleep(0.05)
 
-    async def batch(self, *kinds, only="missing_or_stale"):
+    async def batch(self, *kinds, scenes=None):
         """Order takes; return the jobs' ids."""
-        order = {"storyId": self.story["id"], "kinds": list(kinds), "only": only}
+        order = {"storyId": self.story["id"], "kinds": list(kinds), "scenes": scenes}
         made = await self.answer("POST", "/api/assetGen/batch", order)
         assert made["blocked"] == []
         ids = [job["id"] for job in made["jobs"]]
@@ -214,9 +213,11 @@ class Film:
 
     async def until(self, ids, enough, within_s):
         """Look at the jobs until `enough(jobs)` holds, and return them."""
-        async with asyncio.timeout(within_s):
-            while not enough(jobs := await self.jobs(ids)):
-                await asyncio.sleep(0.1)
+        give_up = time.monotonic() + within_s
+        while not enough(jobs := await self.jobs(ids)):
+            shown = [(job["kind"], job["state"], job["progress"]["pct"], job["error"]) for job in jobs]
+            assert time.monotonic() < give_up, f"not within {within_s} s: {shown}"
+            await asyncio.sleep(0.1)
         return jobs
 
     async def done(self, ids, within_s):
@@ -256,7 +257,7 @@ async def film(installation):
         nobody = Client(session, installation.base, installation.folder / ".studio" / "outbox")
         client = await nobody.sign_in("ann@example.org")
         made = Film(client, None, None)
-        wanted = {"name": "The Long Night", "resolution": "480p", "fps": 12}
+        wanted = {"name": "The Long Night", "resolution": "480p"}
         made.project = await made.answer("POST", "/api/workbench/projects", wanted)
         upload = f"/api/stories/upload?projectId={made.project['id']}&filename={STORY.name}"
         raw = {"data": STORY.read_bytes(), "headers": {"Content-Type": "application/octet-stream"}}

@@ -26,12 +26,12 @@ STORIES = {
 MISSING = "there-is-none.fountain"
 
 
-async def demo(installation, *arguments, **environ):
+async def demo(installation, *arguments):
     """Run `studio demo` in the installation's folder; return (exit code, stdout, stderr)."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "studio", "demo", *arguments, cwd=installation.folder,
-        env=installation.environ | environ, stdout=pipe, stderr=pipe,
+        env=installation.environ, stdout=pipe, stderr=pipe,
     )  # fmt: skip
     try:
         out, err = await asyncio.wait_for(process.communicate(), 60)

@@ -226,7 +226,7 @@ async def test_cancelled_preview_is_settled(build, owner):
     task = asyncio.create_task(
         build(spec("a")).generate_now("image", GenerationRequest(job_id="x"), ACTOR, "p1")
     )
-    while not owner.calls or build.script:  # noqa: ASYNC110 - it offers no event
+    while not owner.calls or build.script:
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -32,12 +32,12 @@ class Plugin(StudioHooks):
     manifest = Manifest(name="weather", settings=WeatherSettings)
 
     @hookimpl
-    def register_routes(self, ctx: PluginContext) -> list[Route]:  # noqa: ARG002 - the hook's signature
+    def register_routes(self, ctx: PluginContext) -> list[Route]:
         """Return the routes under /api/weather."""
         return ROUTES
 
     @hookimpl
-    def register_permissions(self, ctx: PluginContext) -> list[Permission]:  # noqa: ARG002 - as above
+    def register_permissions(self, ctx: PluginContext) -> list[Permission]:
         """Return the rights over the weather of a project."""
         return [
             Permission("weather:read", "See the weather"),
@@ -45,22 +45,22 @@ class Plugin(StudioHooks):
         ]
 
     @hookimpl
-    def register_collections(self, ctx: PluginContext) -> list[Collection]:  # noqa: ARG002 - as above
+    def register_collections(self, ctx: PluginContext) -> list[Collection]:
         """Return the weather, one document for each project."""
         return [Collection(COLLECTION)]
 
     @hookimpl
-    def register_activities(self, ctx: PluginContext) -> list[ActivityAction]:  # noqa: ARG002 - as above
+    def register_activities(self, ctx: PluginContext) -> list[ActivityAction]:
         """Return what is logged."""
         return [ActivityAction(CHANGED, "made the weather {kind}", "weather")]
 
     @hookimpl
-    def register_events(self, ctx: PluginContext) -> list[Event]:  # noqa: ARG002 - as above
+    def register_events(self, ctx: PluginContext) -> list[Event]:
         """Return what the project's members are told."""
         return [Event(CHANGED, "The weather over the project changed")]
 
     @hookimpl
-    def register_providers(self, ctx: PluginContext) -> list[ProviderSpec]:  # noqa: ARG002 - as above
+    def register_providers(self, ctx: PluginContext) -> list[ProviderSpec]:
         """Return the sounds, behind every other provider of music."""
         models = tuple(ModelSpec(kind, "free", 0) for kind in ("rain", "wind", "storm"))
         target = "studio_weather.sound:WeatherSounds"

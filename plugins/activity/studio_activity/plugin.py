@@ -19,12 +19,12 @@ class Plugin(StudioHooks):
     manifest = Manifest(name="activity", requires=("projects",))
 
     @hookimpl
-    def register_routes(self, ctx: PluginContext) -> list[Route]:  # noqa: ARG002 - the hook's signature
+    def register_routes(self, ctx: PluginContext) -> list[Route]:
         """Return the feed and the labels."""
         return ROUTES
 
     @hookimpl
-    def register_events(self, ctx: PluginContext) -> list[Event]:  # noqa: ARG002 - the hook's signature
+    def register_events(self, ctx: PluginContext) -> list[Event]:
         """Return the event that tells a project's room of each activity."""
         return [Event("activity.created", "Something happened in the project")]
 

@@ -54,17 +54,17 @@ class Plugin(StudioHooks):
     manifest = Manifest(name="asset_gen", requires=("stories", "projects"), provides=("Assets", "Views"))
 
     @hookimpl
-    def register_routes(self, ctx: PluginContext) -> list[Route]:  # noqa: ARG002 - the hook's signature
+    def register_routes(self, ctx: PluginContext) -> list[Route]:
         """Return the routes under /api/assetGen."""
         return ROUTES
 
     @hookimpl
-    def register_collections(self, ctx: PluginContext) -> list[Collection]:  # noqa: ARG002 - the hook's signature
+    def register_collections(self, ctx: PluginContext) -> list[Collection]:
         """Return assets and voice settings."""
         return COLLECTIONS
 
     @hookimpl
-    def register_permissions(self, ctx: PluginContext) -> list[Permission]:  # noqa: ARG002 - the hook's signature
+    def register_permissions(self, ctx: PluginContext) -> list[Permission]:
         """Return the rights over takes."""
         return [
             Permission("asset:read", "See and hear takes, jobs and voices"),
@@ -78,7 +78,7 @@ class Plugin(StudioHooks):
         return job_kinds(ctx)
 
     @hookimpl
-    def register_events(self, ctx: PluginContext) -> list[Event]:  # noqa: ARG002 - the hook's signature
+    def register_events(self, ctx: PluginContext) -> list[Event]:
         """Return the events of jobs and takes."""
         return [
             Event("assetGenResponse", "A generation of yours has news", legacy=True),
@@ -87,7 +87,7 @@ class Plugin(StudioHooks):
         ]
 
     @hookimpl
-    def register_activities(self, ctx: PluginContext) -> list[ActivityAction]:  # noqa: ARG002 - the hook's signature
+    def register_activities(self, ctx: PluginContext) -> list[ActivityAction]:
         """Return what is logged of generations, takes and voices."""
         return [
             ActivityAction("generation.started", "ordered {count} takes of {slot}", "generation"),

@@ -31,8 +31,8 @@ from studio import (
     WordTiming,
     new_id,
 )
-from studio.app import Studio, running
 from studio.testing import InMemoryDatabase
+from studio.testing.kit import Studio, running
 
 if TYPE_CHECKING:
     from pathlib import Path

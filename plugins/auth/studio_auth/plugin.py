@@ -33,12 +33,12 @@ class Plugin(StudioHooks):
     manifest = Manifest(name="auth", settings=AuthSettings, provides=("UserDirectory",))
 
     @hookimpl
-    def register_routes(self, ctx: PluginContext) -> list[Route]:  # noqa: ARG002 - the hook's signature
+    def register_routes(self, ctx: PluginContext) -> list[Route]:
         """Return the routes under /api/auth."""
         return ROUTES
 
     @hookimpl
-    def register_collections(self, ctx: PluginContext) -> list[Collection]:  # noqa: ARG002 - the hook's signature
+    def register_collections(self, ctx: PluginContext) -> list[Collection]:
         """Return users, codes and sessions."""
         return [
             Collection("users", indexes=(Index((("email", 1),), unique=True),)),
@@ -69,6 +69,6 @@ class Plugin(StudioHooks):
         yield
 
     @hookimpl
-    async def authenticate(self, ctx: PluginContext, credentials: Credentials) -> Actor | None:  # noqa: ARG002 - the hook's signature
+    async def authenticate(self, ctx: PluginContext, credentials: Credentials) -> Actor | None:
         """Read the token and look at its session."""
         return await self._accounts.authenticate(credentials)

@@ -10,8 +10,8 @@ import pytest
 import structlog
 
 from studio import Actor, Credentials, PluginContext, ProviderUnavailableError
-from studio.plugins.context import Services
 from studio.testing import InMemoryDatabase
+from studio.testing.kit import Services
 from studio_auth.otp import OtpService
 from studio_auth.plugin import Plugin
 from studio_auth.service import AccountService

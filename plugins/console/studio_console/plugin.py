@@ -24,17 +24,17 @@ class Plugin(StudioHooks):
     manifest = Manifest(name="console")
 
     @hookimpl
-    def register_routes(self, ctx: PluginContext) -> list[Route]:  # noqa: ARG002 - the hook's signature
+    def register_routes(self, ctx: PluginContext) -> list[Route]:
         """Return the pages and their files."""
         return ROUTES
 
     @hookimpl
-    def register_middlewares(self, ctx: PluginContext) -> list[Middleware]:  # noqa: ARG002 - the hook's signature
+    def register_middlewares(self, ctx: PluginContext) -> list[Middleware]:
         """Return the one that forbids the page everything it does not need."""
         return [guard]
 
     @hookimpl
-    def register_templates(self, ctx: PluginContext) -> list[Path]:  # noqa: ARG002 - the hook's signature
+    def register_templates(self, ctx: PluginContext) -> list[Path]:
         """Return the folder of both pages."""
         return [HERE / "templates"]
 

@@ -11,11 +11,11 @@ class Plugin(StudioHooks):
     manifest = Manifest(name="free")
 
     @hookimpl
-    async def hold_cost(self, ctx: PluginContext, hold: CostHold) -> CostDecision:  # noqa: ARG002 - the hook's signature
+    async def hold_cost(self, ctx: PluginContext, hold: CostHold) -> CostDecision:
         """Allow it, whatever it costs."""
         return CostDecision(allowed=True)
 
     @hookimpl
-    async def settle_cost(self, ctx: PluginContext, settlement: CostSettlement) -> bool:  # noqa: ARG002 - the hook's signature
+    async def settle_cost(self, ctx: PluginContext, settlement: CostSettlement) -> bool:
         """Agree that there is nothing to record."""
         return True

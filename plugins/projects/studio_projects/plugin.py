@@ -30,12 +30,12 @@ class Plugin(StudioHooks):
     manifest = Manifest(name="projects", provides=("Projects",))
 
     @hookimpl
-    def register_routes(self, ctx: PluginContext) -> list[Route]:  # noqa: ARG002 - the hook's signature
+    def register_routes(self, ctx: PluginContext) -> list[Route]:
         """Return the routes under /api/workbench/projects and /api/rbac/projects."""
         return ROUTES
 
     @hookimpl
-    def register_collections(self, ctx: PluginContext) -> list[Collection]:  # noqa: ARG002 - the hook's signature
+    def register_collections(self, ctx: PluginContext) -> list[Collection]:
         """Return projects and collaborators."""
         return [
             Collection("projects", indexes=(Index((("slug", 1),), unique=True),)),
@@ -46,7 +46,7 @@ class Plugin(StudioHooks):
         ]
 
     @hookimpl
-    def register_permissions(self, ctx: PluginContext) -> list[Permission]:  # noqa: ARG002 - the hook's signature
+    def register_permissions(self, ctx: PluginContext) -> list[Permission]:
         """Return the rights over a project itself."""
         return [
             Permission("project:read", "See the project"),
@@ -56,7 +56,7 @@ class Plugin(StudioHooks):
         ]
 
     @hookimpl
-    def register_activities(self, ctx: PluginContext) -> list[ActivityAction]:  # noqa: ARG002 - the hook's signature
+    def register_activities(self, ctx: PluginContext) -> list[ActivityAction]:
         """Return the lifecycle of projects and of memberships."""
         return [
             ActivityAction("project.created", "created the project {name}", "lifecycle"),

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from studio import Actor, ConflictError, PluginContext, new_id
-from studio.plugins.context import Services
+from studio.testing.kit import Services
 from studio_projects.api import UserDirectory
 from studio_projects.models import CollaboratorCreate, ProjectCreate, ProjectUpdate
 from studio_projects.plugin import Plugin

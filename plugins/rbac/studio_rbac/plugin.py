@@ -19,7 +19,7 @@ class Plugin(StudioHooks):
     manifest = Manifest(name="rbac", requires=("projects",))
 
     @hookimpl
-    def register_routes(self, ctx: PluginContext) -> list[Route]:  # noqa: ARG002 - the hook's signature
+    def register_routes(self, ctx: PluginContext) -> list[Route]:
         """Return the routes under /api/rbac."""
         return ROUTES
 
@@ -32,6 +32,6 @@ class Plugin(StudioHooks):
         yield
 
     @hookimpl
-    async def authorize(self, ctx: PluginContext, query: AccessQuery) -> Decision | None:  # noqa: ARG002 - the hook's signature
+    async def authorize(self, ctx: PluginContext, query: AccessQuery) -> Decision | None:
         """Decide by the actor's role."""
         return await self._roles.decide(query)

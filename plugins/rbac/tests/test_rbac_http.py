@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from studio import NotFoundError, new_id
-from studio.errors import ForbiddenError
+from studio import ForbiddenError, NotFoundError, new_id
 
 pytestmark = pytest.mark.http
 RBAC = "/api/rbac"

@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from studio import AccessQuery, Actor, Permission, PluginContext
-from studio.plugins.context import Services
+from studio.testing.kit import Services
 from studio_projects.api import Projects
 from studio_rbac.roles import ROLES, permissions_of
 from studio_rbac.service import MEMORY_S, RoleService

@@ -19,9 +19,7 @@ from studio import (
     Request,
     UnauthenticatedError,
 )
-from studio.plugins.context import Services
-from studio.settings import Settings, WebSettings
-from studio.telemetry import get_logger
+from studio.testing.kit import Services, Settings, WebSettings, get_logger
 from studio_socketio.plugin import Plugin
 
 
@@ -114,7 +112,7 @@ async def house():
 def until():
     async def wait(condition):
         async with asyncio.timeout(5):
-            while not condition():  # noqa: ASYNC110 - the library has no event for what is awaited
+            while not condition():
                 await asyncio.sleep(0.005)
 
     return wait

@@ -19,7 +19,7 @@ class Plugin(StudioHooks):
     manifest = Manifest(name="sse")
 
     @hookimpl
-    def register_routes(self, ctx: PluginContext) -> list[Route]:  # noqa: ARG002 - the hook's signature
+    def register_routes(self, ctx: PluginContext) -> list[Route]:
         """Return the stream."""
         return ROUTES
 

@@ -7,12 +7,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from studio import Actor, Message, NotFoundError, PluginContext, UnauthenticatedError
-from studio.plugins.context import Services
-from studio.settings import Settings
-from studio.telemetry import get_logger
-from studio.web.deps import WebDeps
-from studio.web.middleware import build_application
-from studio.web.typed import bind
+from studio.testing.kit import Services, Settings, WebDeps, bind, build_application, get_logger
 from studio_sse.plugin import Plugin
 
 pytestmark = pytest.mark.http

@@ -62,17 +62,17 @@ class Plugin(StudioHooks):
         return routes(ctx.settings(StoriesSettings).max_file_bytes)
 
     @hookimpl
-    def register_collections(self, ctx: PluginContext) -> Iterable[Collection]:  # noqa: ARG002 - the hook's signature
+    def register_collections(self, ctx: PluginContext) -> Iterable[Collection]:
         """Return the collections of the stories database."""
         return COLLECTIONS
 
     @hookimpl
-    def register_migrations(self, ctx: PluginContext) -> Iterable[Migration]:  # noqa: ARG002 - the hook's signature
+    def register_migrations(self, ctx: PluginContext) -> Iterable[Migration]:
         """Return the data migrations."""
         return MIGRATIONS
 
     @hookimpl
-    def register_permissions(self, ctx: PluginContext) -> Iterable[Permission]:  # noqa: ARG002 - the hook's signature
+    def register_permissions(self, ctx: PluginContext) -> Iterable[Permission]:
         """Return the rights to read and to write stories."""
         return (Permission(READ, "Read stories and shots"), Permission(WRITE, "Edit stories and shots"))
 
@@ -82,7 +82,7 @@ class Plugin(StudioHooks):
         return (BreakdownService(StoryService(ctx)).kind(),)
 
     @hookimpl
-    def register_activities(self, ctx: PluginContext) -> Iterable[ActivityAction]:  # noqa: ARG002 - the hook's signature
+    def register_activities(self, ctx: PluginContext) -> Iterable[ActivityAction]:
         """Return what the services log."""
         return ACTIVITIES
 

@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from studio import Actor, Estimate, PluginContext
-from studio.plugins.context import Services
 from studio.testing import InMemoryDatabase
+from studio.testing.kit import Services
 from studio_stories.cast import CastService
 from studio_stories.editing import EditingService
 from studio_stories.jobs import BreakdownService

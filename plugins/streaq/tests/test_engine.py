@@ -82,7 +82,7 @@ async def engine(url, step, queue="q", concurrency=4, **settings):
 
 async def up(bell):
     async with asyncio.timeout(15):
-        while bell._worker is None or not bell._worker.up.is_set():  # noqa: ASYNC110 - it offers no event
+        while bell._worker is None or not bell._worker.up.is_set():
             await asyncio.sleep(0.01)
 
 

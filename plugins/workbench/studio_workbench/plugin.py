@@ -21,7 +21,7 @@ from studio import (
     hookimpl,
 )
 from studio_asset_gen.api import Assets
-from studio_workbench.film import JOB, TIMELINES, FilmKind
+from studio_workbench.jobs import JOB, TIMELINES, FilmKind
 from studio_workbench.routes import ROUTES
 from studio_workbench.service import WorkbenchService
 from studio_workbench.settings import WorkbenchSettings
@@ -38,18 +38,18 @@ class Plugin(StudioHooks):
     )
 
     @hookimpl
-    def register_routes(self, ctx: PluginContext) -> list[Route]:  # noqa: ARG002 - the hook's signature
+    def register_routes(self, ctx: PluginContext) -> list[Route]:
         """Return the routes under /api/workbench."""
         return ROUTES
 
     @hookimpl
-    def register_collections(self, ctx: PluginContext) -> list[Collection]:  # noqa: ARG002 - the hook's signature
+    def register_collections(self, ctx: PluginContext) -> list[Collection]:
         """Return the timelines, which live beside the stories."""
         indexes = (Index((("story_id", 1),)), Index((("project_id", 1), ("_id", -1))))
         return [Collection(TIMELINES, database="stories", indexes=indexes)]
 
     @hookimpl
-    def register_permissions(self, ctx: PluginContext) -> list[Permission]:  # noqa: ARG002 - the hook's signature
+    def register_permissions(self, ctx: PluginContext) -> list[Permission]:
         """Return the rights over timelines; rendering needs asset:generate."""
         return [
             Permission("timeline:read", "See timelines and export films"),
@@ -69,7 +69,7 @@ class Plugin(StudioHooks):
         return [JobKind(JOB, "Render a film", "film", request, accept, deadline_s=3600.0)]
 
     @hookimpl
-    def register_activities(self, ctx: PluginContext) -> list[ActivityAction]:  # noqa: ARG002 - the hook's signature
+    def register_activities(self, ctx: PluginContext) -> list[ActivityAction]:
         """Return what is logged of timelines."""
         return [
             ActivityAction("timeline.created", "made the timeline {name}", "timeline"),

@@ -10,7 +10,7 @@ from studio import ACTIVE, ConflictError, Doc, JobOrder, NotFoundError
 from studio_asset_gen.api import Assets, Views
 from studio_stories.api import Stories
 from studio_workbench.cutting import differences
-from studio_workbench.film import JOB, TIMELINES
+from studio_workbench.jobs import JOB, TIMELINES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from studio import Actor, Page, PluginContext, Repository
     from studio_asset_gen.api import StoryView
     from studio_workbench.cutting import Cut
-    from studio_workbench.film import FilmKind
+    from studio_workbench.jobs import FilmKind
     from studio_workbench.models import RenderRequest, TimelineCreate, TimelineQuery
 
 LAST_RENDERS = 5

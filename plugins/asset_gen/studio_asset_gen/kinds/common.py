@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from studio_asset_gen.api import Slot, Wish
@@ -35,6 +36,17 @@ def seed_for(wish: Wish, *keys: str) -> int:
     chosen: Any = wish.overrides.get("seed")
     stable = zlib.crc32("\x00".join(keys).encode()) + wish.takes
     return int(chosen) if chosen is not None else stable % MAX_SEED
+
+
+def seed_for_shot(wish: Wish, title: str, code: str) -> int:
+    """Return a seed whose thousands are the scene's: panels of one scene then share their set.
+
+    It goes by names, not by ids, so that the same story imported again gives the same pictures.
+    """
+    if wish.overrides.get("seed") is not None:
+        return seed_for(wish)
+    scene = zlib.crc32(f"{title}\x00{code.rstrip(ascii_uppercase)}".encode()) % (MAX_SEED // 1000)
+    return scene * 1000 + (zlib.crc32(code.encode()) + wish.takes) % 1000
 
 
 async def stored_path(ctx: PluginContext, key: str) -> Path:

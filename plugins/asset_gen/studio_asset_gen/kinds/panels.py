@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from studio import ImageRequest, ShotBrief
 from studio_asset_gen.api import Plan, basis_hash, frame_size
-from studio_asset_gen.kinds.common import seed_for, shot_slot, stored_path
+from studio_asset_gen.kinds.common import seed_for_shot, shot_slot, stored_path
 from studio_stories.api import Stories
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class PanelKind:
             {
                 "prompt": ". ".join(filter(None, (told, view.project.get("style_prompt")))),
                 "negative": wish.overrides.get("negative") or "",
-                "seed": seed_for(wish, view.story["title"], shot["code"]),
+                "seed": seed_for_shot(wish, view.story["title"], shot["code"]),
                 "width": width,
                 "height": height,
                 "brief": prompt.brief.model_dump(mode="json"),

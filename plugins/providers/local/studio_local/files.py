@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
 import os
 import secrets
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from studio import StorageFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -37,16 +38,34 @@ def replacing(target: Path) -> Iterator[Path]:
 
     The bytes are on the disk (fsync) before the name is. Raises StorageFullError.
     """
+    with _part_of(target) as part:
+        yield part
+        _settle(part, target)
+
+
+@asynccontextmanager
+async def replacing_later(target: Path) -> AsyncIterator[Path]:
+    """Do the same without making the event loop wait for the disk."""
+    with _part_of(target) as part:
+        yield part
+        await asyncio.to_thread(_settle, part, target)
+
+
+@contextmanager
+def _part_of(target: Path) -> Iterator[Path]:
     with storage_full_as_error(target.name):
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".part-{secrets.token_hex(8)}{target.suffix}")
         try:
             part.touch(exist_ok=False)
             yield part
-            sync(part)
-            part.replace(target)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _settle(part: Path, target: Path) -> None:
+    sync(part)
+    part.replace(target)
 
 
 def link(name: Path, target: Path) -> None:
@@ -68,6 +87,18 @@ def write_whole(target: Path, data: bytes) -> None:
     """Write `data` to `target` atomically; raises StorageFullError."""
     with replacing(target) as part:
         part.write_bytes(data)
+
+
+def write_once(target: Path, data: bytes) -> bool:
+    """Write `data` unless `target` is there already, atomically between processes; say whether it was written."""
+    with _part_of(target) as part:
+        part.write_bytes(data)
+        sync(part)
+        try:
+            target.hardlink_to(part)
+        except FileExistsError:
+            return False
+        return True
 
 
 def file_digest(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from studio import ImageRequest, MediaFile, ProviderRejectedError, ShotBrief
-from studio_local.files import replacing
+from studio_local.files import replacing_later
 from studio_local.jobs import Job, LocalGenerator, Outcome
 from studio_local.runtime import runtime_of
 
@@ -34,7 +34,7 @@ class LocalImageGenerator(LocalGenerator[ImageRequest]):
         """Draw one JPEG. Without a brief the prompt becomes the caption over an empty field."""
         brief = request.brief or ShotBrief(int_ext="EXT", shot_size="LS", caption=request.prompt)
         panel = job.folder / "panel.jpg"
-        with replacing(panel) as part:
+        async with replacing_later(panel) as part:
             await self._runtime.work(
                 "draw",
                 {

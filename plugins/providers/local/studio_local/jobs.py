@@ -28,7 +28,7 @@ from studio import (
     ProviderRejectedError,
     StudioError,
 )
-from studio_local.files import NO_ROOM, write_whole
+from studio_local.files import NO_ROOM, write_once
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -74,8 +74,7 @@ class LocalJobs:
     ) -> Generation:
         """Persist `request`, start `work`, and answer; the same id twice is the same job."""
         path = self._folder(job_id) / "request.json"
-        if not path.exists():
-            write_whole(path, request.model_dump_json().encode())
+        await asyncio.to_thread(write_once, path, request.model_dump_json().encode())
         return await self.resume(job_id, work, wait_s=QUICK_S)
 
     async def resume(
@@ -106,7 +105,9 @@ class LocalJobs:
         self.request_json(job_id)
         if self._result(job_id) is not None:
             return False
-        self._finish(job_id, Generation(provider_job_id=job_id, state="cancelled"))
+        cancelled = Generation(provider_job_id=job_id, state="cancelled")
+        if not await asyncio.to_thread(self._finish, job_id, cancelled):
+            return False
         if (task := self._tasks.get(job_id)) is not None:
             task.cancel()
             await asyncio.wait({task})
@@ -155,10 +156,9 @@ class LocalJobs:
             return Generation.model_validate_json((self._folder(job_id) / "result.json").read_bytes())
         return None
 
-    def _finish(self, job_id: str, generation: Generation) -> None:
-        """Write the result unless there is one: a cancel and a success exclude each other."""
-        if self._result(job_id) is None:
-            write_whole(self._folder(job_id) / "result.json", generation.model_dump_json().encode())
+    def _finish(self, job_id: str, generation: Generation) -> bool:
+        """Write the result unless there is one: a cancel and a success exclude each other, in all processes."""
+        return write_once(self._folder(job_id) / "result.json", generation.model_dump_json().encode())
 
     async def _run(self, job_id: str, work: Callable[[Job], Awaitable[Outcome]]) -> None:
         with _exclusive(self._folder(job_id) / "lock") as mine:
@@ -169,7 +169,7 @@ class LocalJobs:
                 provider_job_id=job_id, state="succeeded", percent=100, cost_uusd=0,
                 files=outcome.files, data=outcome.data,
             )  # fmt: skip
-            self._finish(job_id, done)
+            await asyncio.to_thread(self._finish, job_id, done)
 
     def _reporter(self, job_id: str) -> Callable[[int], None]:
         def report(percent: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from studio import MediaFile, MusicRequest, ProviderRejectedError
-from studio_local.files import replacing
+from studio_local.files import replacing_later
 from studio_local.jobs import Job, LocalGenerator, Outcome
 from studio_local.runtime import runtime_of
 
@@ -33,7 +33,7 @@ class LocalMusicGenerator(LocalGenerator[MusicRequest]):
     async def produce(self, request: MusicRequest, job: Job) -> Outcome:
         """Compose one WAV (44.1 kHz, stereo)."""
         target = job.folder / "music.wav"
-        with replacing(target) as part:
+        async with replacing_later(target) as part:
             payload = request.model_dump(include={"duration_ms", "mood", "tempo_bpm", "seed"})
             await self._runtime.work("compose", payload | {"out": str(part)})
         return Outcome((MediaFile(mime="audio/wav", path=target, duration_ms=request.duration_ms),))

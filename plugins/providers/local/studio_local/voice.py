@@ -15,7 +15,7 @@ from studio import (
     WordTiming,
 )
 from studio_local.ffmpeg import INSTALL
-from studio_local.files import replacing
+from studio_local.files import replacing_later
 from studio_local.jobs import Job, LocalGenerator, Outcome
 from studio_local.runtime import LocalRuntime, runtime_of
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PEOPLE = ("f1", "f2", "f3", "f4", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8")
 """The engine's variants that sound like persons, offered with every language; the rest can be named."""
+OTHER_SCRIPTS = frozenset({"en-shaw"})
+"""Voices that read an alphabet in which no script is written."""
 _RATES = range(80, 451)
 _PITCHES = range(101)
 _LONGEST = 5000
@@ -45,7 +47,7 @@ class LocalVoiceGenerator(LocalGenerator[VoiceRequest]):
         bases, variants = await self._catalogue()
         people = {name: variants[name] for name in PEOPLE if name in variants}
         listed = []
-        for base, voice in bases.items():
+        for base, voice in ((b, v) for b, v in bases.items() if b not in OTHER_SCRIPTS):
             listed.append(_info(base, voice, voice["gender"], ()))
             listed += [_info(f"{base}+{name}", voice, who["gender"], (name,)) for name, who in people.items()]
         return listed
@@ -70,7 +72,7 @@ class LocalVoiceGenerator(LocalGenerator[VoiceRequest]):
             "rate": request.rate,
             "pitch": min(request.pitch, 99),
         }
-        with replacing(target) as part:
+        async with replacing_later(target) as part:
             spoken = await self._call("speak", payload | {"out": str(part)})
         words = tuple(WordTiming(**word) for word in spoken["words"])
         length = spoken["duration_ms"]

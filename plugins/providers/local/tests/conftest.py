@@ -10,8 +10,8 @@ import subprocess
 import wave
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image, ImageDraw
@@ -19,6 +19,9 @@ from PIL import Image, ImageDraw
 from studio_local.ffmpeg import find_ffmpeg
 from studio_local.runtime import LocalRuntime, runtime_of
 from studio_local.settings import LocalSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Context:

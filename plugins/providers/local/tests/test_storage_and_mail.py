@@ -92,9 +92,14 @@ async def test_no_space_left_is_storage_full_and_other_errors_stay_themselves(st
 def test_replacing_keeps_the_old_file_when_writing_fails(tmp_path):
     target = tmp_path / "t.json"
     write_whole(target, b"old")
-    with pytest.raises(RuntimeError), replacing(target) as part:
-        part.write_bytes(b"half")
-        raise RuntimeError
+
+    def fail_half_way():
+        with replacing(target) as part:
+            part.write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert target.read_bytes() == b"old"
     assert everything(tmp_path) == [target]
 

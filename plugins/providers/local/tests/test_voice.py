@@ -126,9 +126,13 @@ async def test_lines_are_spoken_side_by_side_in_two_processes(warm, tools):
     assert len(runtime_of(warm).espeak._idle) <= 2
 
 
+def loaded_libraries():
+    return Path("/proc/self/maps").read_text()
+
+
 async def test_library_is_never_loaded_into_the_server(warm, tools):
     await tools.finished(LocalVoiceGenerator(warm), ask("v10"))
-    assert "libespeak" not in Path("/proc/self/maps").read_text()
+    assert "libespeak" not in loaded_libraries()
 
 
 async def test_missing_wheel_says_how_to_install_it(fresh, monkeypatch):

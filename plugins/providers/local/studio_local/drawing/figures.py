@@ -182,5 +182,5 @@ def silhouetted(look: Look, tone: Colour) -> Look:
     """Return a look for somebody close to the camera and out of the light."""
     return Look(
         skin=mix(scaled(look.skin, 0.45), tone, 0.3), hair=mix(scaled(look.hair, 0.5), tone, 0.3),
-        coat=mix(scaled(look.coat, 0.45), tone, 0.3), style=look.style, beard=False, glasses=False,
+        coat=mix(scaled(look.coat, 0.66), tone, 0.12), style=look.style, beard=False, glasses=False,
     )  # fmt: skip

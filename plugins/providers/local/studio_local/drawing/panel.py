@@ -154,7 +154,7 @@ def _over_the_shoulder(canvas: Canvas, looks: list[Look], framing: Framing, rng:
     draw_figure(canvas, Figure(looks[0], x, framing.top, framing.height, -side, 0))
     near = silhouetted(looks[1] if len(looks) > 1 else looks[0], INK)
     layer = Canvas(round(canvas.aspect * canvas.unit / 2), canvas.unit // 2)
-    draw_figure(layer, Figure(near, canvas.aspect * 0.5 - side * 0.6, 0.33, 3.7, 0, 0, back=True))
+    draw_figure(layer, Figure(near, canvas.aspect * 0.5 - side * 0.5, 0.3, 2.7, 0, 0, back=True))
     layer.blur(0.006)
     canvas.lay(layer)
 
@@ -166,5 +166,5 @@ def _graded(image: Image.Image, seed: int) -> Image.Image:
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     corner = 1 - 0.16 * np.clip(x**2 * 0.6 + y**2 * 0.6 - 0.25, 0, None)
-    grain = np.random.default_rng(seed).normal(0, 0.7, (height, width)).astype(np.float32)
+    grain = np.random.default_rng(seed).normal(0, 0.5, (height, width)).astype(np.float32)
     return Image.fromarray(np.clip(pixels * corner[..., None] + grain[..., None], 0, 255).astype(np.uint8))

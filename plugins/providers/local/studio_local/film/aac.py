@@ -44,7 +44,7 @@ async def encode_in_stretches(samples: Path, cache: Path, scratch: Path, ffmpeg:
         *(_stretch(samples, start, min(STRETCH, frames - start), cache, scratch, ffmpeg) for start in starts)
     )
     joined = scratch / "sound.aac"
-    joined.write_bytes(b"".join(path.read_bytes() for path in stretches))
+    await asyncio.to_thread(_join, stretches, joined)
     return joined
 
 
@@ -56,13 +56,22 @@ async def _stretch(
     if used(target):
         return target
     name = f"stretch-{start}"
-    (scratch / f"{name}.raw").write_bytes(raw)
+    await asyncio.to_thread((scratch / f"{name}.raw").write_bytes, raw)
     source = ["-f", "s16le", "-ar", "48000", "-ac", "2", "-i", f"{name}.raw"]
     await ffmpeg.run([*source, *_ENCODE, "-f", "adts", f"{name}.aac"], cwd=scratch)
-    packets = adts_frames((scratch / f"{name}.aac").read_bytes())
+    await asyncio.to_thread(_keep, scratch / f"{name}.aac", frames, target)
+    return target
+
+
+def _keep(encoded: Path, frames: int, target: Path) -> None:
+    """Cut the stretch itself out of what was encoded round it."""
+    packets = adts_frames(encoded.read_bytes())
     first = _AROUND + 1  # the encoder's first frame holds the silence before the first sample
     write_whole(target, b"".join(packets[first : first + frames]))
-    return target
+
+
+def _join(stretches: list[Path], target: Path) -> None:
+    target.write_bytes(b"".join(path.read_bytes() for path in stretches))
 
 
 def _read(samples: Path, first: int, frames: int) -> bytes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from studio import FilmRequest, MediaFile, ProviderRejectedError
-from studio_local.files import file_digest, link, replacing, write_whole
+from studio_local.files import file_digest, link, replacing_later, write_whole
 from studio_local.film.cache import content_key, prune
 from studio_local.film.segments import Frame, make_segment, segment_recipe, segment_subtitles
 from studio_local.film.sound import MUSIC_LUFS, VOICE_LUFS, mix, normalised
@@ -105,22 +105,18 @@ class LocalFilmRenderer(LocalGenerator[FilmRequest]):
             papers = group.create_task(self._papers(render))
         film = request.out_dir.absolute() / f"{_file_name(request.title)}.mp4"
         await self._join(render, pictures.result(), sound.result().name, film)
+        written = [film, *await asyncio.to_thread(_publish, papers.result(), film)]
         keep_s = self._runtime.settings.keep_segments_d * 86400
         caches = [render.cache(name) for name in ("segments", "sound")]
         await asyncio.to_thread(prune, caches, keep_s)
-        files = [_media(film, render), *(_media(path, render) for path in papers.result())]
         names = media_names(render.timed, request.music)
         data = {"rendered_segments": render.rendered, "segments": len(render.timed), "media": names}
-        return Outcome(tuple(files), data)
+        return Outcome(tuple(_media(path, render) for path in written), data)
 
     async def _pictures(self, render: _Render, group: asyncio.TaskGroup) -> list[Path]:
         """Return every shot's segment; equal shots share one."""
-        burn, cache = render.request.burn_subtitles, render.cache("segments")
-        digests = await asyncio.to_thread(_digests, render.timed)
-        recipes = [
-            segment_recipe(shot, render.frame, digest, segment_subtitles(shot, render.frame) if burn else "")
-            for shot, digest in zip(render.timed, digests, strict=True)
-        ]
+        cache = render.cache("segments")
+        recipes = await asyncio.to_thread(_recipes, render)
         missing = {key for key in map(content_key, recipes) if not (cache / f"{key}.mp4").exists()}
         threads = max(1, self._runtime.ffmpeg.processes // max(1, len(missing)))
         tasks = []
@@ -162,19 +158,16 @@ class LocalFilmRenderer(LocalGenerator[FilmRequest]):
         return await mix(voices, bed, length, cache, render.scratch, ffmpeg, work)
 
     async def _papers(self, render: _Render) -> list[Path]:
-        """Write subtitles and time lines; return their paths."""
-        request, frame = render.request, render.frame
-        base = request.out_dir.absolute() / _file_name(request.title)
+        """Write subtitles and time lines into the scratch folder; return their paths."""
+        frame = render.frame
         cues = film_cues(global_lines(render.timed))
         texts = {"srt": to_srt(cues), "vtt": to_vtt(cues), "ass": to_ass(cues, frame.width, frame.height)}
         for suffix, text in texts.items():
-            write_whole(base.with_name(f"{base.name}.{suffix}"), text.encode())
+            (render.scratch / f"film.{suffix}").write_text(text, encoding="utf-8")
         drafts = {suffix: str(render.scratch / f"film.{suffix}") for suffix in ("otio", "edl", "fcpxml")}
         await self._runtime.work("export", _plan(render) | {"out": drafts})
-        for suffix, draft in drafts.items():
-            write_whole(base.with_name(f"{base.name}.{suffix}"), (render.scratch / draft).read_bytes())
         render.step()
-        return [base.with_name(f"{base.name}.{suffix}") for suffix in (*texts, *drafts)]
+        return [render.scratch / f"film.{suffix}" for suffix in (*texts, *drafts)]
 
     async def _join(self, render: _Render, segments: list[Path], sound: str, film: Path) -> None:
         """Join pictures and sound without encoding anything again."""
@@ -182,7 +175,7 @@ class LocalFilmRenderer(LocalGenerator[FilmRequest]):
             link(render.scratch / f"{number}.mp4", segment)
         listed = "".join(f"file {number}.mp4\n" for number in range(len(segments)))
         (render.scratch / "list.txt").write_text("ffconcat version 1.0\n" + listed)
-        with replacing(film) as part:
+        async with replacing_later(film) as part:
             link(render.scratch / "film.mp4", part)
             await self._runtime.ffmpeg.run(
                 ["-f", "concat", "-safe", "0", "-i", "list.txt", "-i", sound, "-map", "0:v", "-map", "1:a",
@@ -245,8 +238,25 @@ def _inputs(request: FilmRequest) -> Iterable[tuple[str, Path]]:
         yield "music", request.music
 
 
-def _digests(timed: Iterable[TimedShot]) -> list[str]:
-    return [file_digest(item.shot.clip or item.shot.panel) for item in timed]
+def _publish(papers: Iterable[Path], film: Path) -> list[Path]:
+    """Put the finished papers beside the film."""
+    targets = {film.with_suffix(paper.suffix): paper for paper in papers}
+    for target, paper in targets.items():
+        write_whole(target, paper.read_bytes())
+    return list(targets)
+
+
+def _recipes(render: _Render) -> list[dict[str, Any]]:
+    burn = render.request.burn_subtitles
+    return [
+        segment_recipe(
+            shot,
+            render.frame,
+            file_digest(shot.shot.clip or shot.shot.panel),
+            segment_subtitles(shot, render.frame) if burn else "",
+        )
+        for shot in render.timed
+    ]
 
 
 def _media(path: Path, render: _Render) -> MediaFile:

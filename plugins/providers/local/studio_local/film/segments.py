@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio_local.files import link, replacing
+from studio_local.files import link, replacing_later
 from studio_local.film.cache import content_key, used
 from studio_local.film.subtitles import film_cues, to_ass
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from studio_local.runtime import LocalRuntime
 
 FONTS = Path(__file__).resolve().parents[1] / "fonts"
-_VERSION = 4
+_VERSION = 5
 """Part of every key: raise it when the same recipe starts to give other pixels."""
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _COLOURS = "in_range=full:out_range=tv:out_color_matrix=bt709"
@@ -82,7 +82,7 @@ async def make_segment(
         link(folder / "fonts", FONTS)
         (folder / "shot.ass").write_text(recipe["subtitles"], encoding="utf-8")
         filters.append("subtitles=shot.ass:fontsdir=fonts")
-    with replacing(target) as part:
+    async with replacing_later(target) as part:
         link(folder / "out.mp4", part)
         if timed.shot.clip:
             await _film_clip(timed, frame, filters, folder, runtime)
@@ -138,7 +138,7 @@ def _encode(filters: list[str], frames: int, frame: Frame, threads: int) -> list
     """Return the encoder's arguments: always the same, no B frames, so that segments join by copying."""
     return [
         *(("-filter_threads", str(threads), "-vf", ",".join(filters)) if filters else ()),
-        "-frames:v", str(frames), "-an", "-c:v", "libx264", "-preset", "superfast", "-crf", "21", "-bf", "0",
+        "-frames:v", str(frames), "-an", "-c:v", "libx264", "-preset", "superfast", "-crf", "23", "-bf", "0",
         "-g", str(frame.fps * 2), "-pix_fmt", "yuv420p", *_MARKED, "-threads", str(threads),
         "-video_track_timescale", str(frame.fps * 512), "out.mp4",
     ]  # fmt: skip

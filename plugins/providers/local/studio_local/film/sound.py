@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from studio_local.files import file_digest, link, replacing
+from studio_local.files import file_digest, link, replacing_later
 from studio_local.film.aac import encode_in_stretches
 from studio_local.film.cache import content_key, used
 from studio_local.film.timing import SAMPLE_RATE
@@ -42,7 +42,7 @@ async def normalised(source: Path, lufs: int, cache: Path, scratch: Path, ffmpeg
         return target
     folder = scratch / f"sound-{target.stem}"
     folder.mkdir(exist_ok=True)
-    with replacing(target) as part:
+    async with replacing_later(target) as part:
         link(folder / "in", source)
         link(folder / part.name, part)
         chain = f"{_EVEN}loudnorm=I={lufs}:TP=-1.5:LRA=11,aresample={SAMPLE_RATE}"

@@ -1,0 +1,125 @@
+"""How long a film takes: `python bench/film.py [--runs 3]`. Run it on a machine that does nothing else.
+
+A film of 24 shots (tests/journeys/the-long-night.fountain, 720p, 24 fps) from finished panels and voices, the
+same after one changed line, and `studio demo` in an empty folder and again in the same one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import ClientSession, ClientTimeout
+
+from studio.cli.server import Api, own_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ROOT = Path(__file__).resolve().parents[1]
+STORY = ROOT / "tests" / "journeys" / "the-long-night.fountain"
+EXAMPLE = ROOT / "examples" / "the-lighthouse-keeper.fountain"
+RENDERS = Path(".studio/renders")
+ENDED = ("succeeded", "failed", "cancelled")
+TARGETS = {
+    "24 shots": 20.0,
+    "after one changed line": 1.5,
+    "its new voice and film": None,
+    "demo, first": 120.0,
+    "demo, again": 20.0,
+}
+Figures = dict[str, list[float]]
+
+
+async def main(runs: int) -> None:
+    """Measure and print."""
+    print(f"load average {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores, {runs} runs")
+    figures: Figures = {name: [] for name in TARGETS}
+    with tempfile.TemporaryDirectory(prefix="studio-bench-") as folder:
+        os.chdir(folder)
+        async with own_server() as base, ClientSession(timeout=ClientTimeout(120)) as session:
+            await films(Api(session, base), runs, figures)
+        os.chdir(ROOT)
+    for _ in range(runs):
+        demo(figures)
+    for name, seconds in figures.items():
+        print(line_of(name, seconds))
+
+
+async def films(api: Api, runs: int, figures: Figures) -> None:
+    """Make panels and voices once, then the film `runs` times from nothing and after a changed line."""
+    await api.sign_in("bench@studio.example")
+    project = await api.call("POST", "/api/workbench/projects", {"name": "Bench"})
+    upload = {"projectId": project["id"], "filename": STORY.name}
+    story = await api.call("POST", "/api/stories/upload", data=STORY.read_bytes(), **upload)
+    started = await api.call("POST", f"/api/stories/{story['id']}/breakdown")
+    await finish(api, [started["jobId"]])
+    await batch(api, story, ["panels", "voices", "music"])
+    tree = await api.call("GET", f"/api/stories/{story['id']}/tree")
+    spoken = next(shot for shot in tree["shots"] if shot["lines"])
+    timeline = await api.call("POST", "/api/workbench/timelines", {"storyId": story["id"]})
+    print(f"{len(tree['shots'])} shots, {timeline['durationMs'] / 1000:.1f} s of film")
+    for run in range(runs):
+        shutil.rmtree(RENDERS, ignore_errors=True)
+        figures["24 shots"].append(await render(api, timeline))
+        lines = [{**line, "text": f"Listen, number {run}."} for line in spoken["lines"]]
+        await api.call("PATCH", f"/api/stories/shots/{spoken['id']}", {"lines": lines})
+        began = time.perf_counter()
+        await batch(api, story, ["voices"])
+        figures["after one changed line"].append(await render(api, timeline))
+        figures["its new voice and film"].append(time.perf_counter() - began)
+
+
+async def batch(api: Api, story: dict[str, Any], kinds: list[str]) -> None:
+    """Make what is missing or stale."""
+    made = await api.call("POST", "/api/assetGen/batch", {"storyId": story["id"], "kinds": kinds})
+    await finish(api, [job["id"] for job in made["jobs"]])
+
+
+async def render(api: Api, timeline: dict[str, Any]) -> float:
+    """Return the seconds from the order to the finished film."""
+    began = time.perf_counter()
+    started = await api.call("POST", f"/api/workbench/timelines/{timeline['id']}/render")
+    await finish(api, [started["jobId"]])
+    return time.perf_counter() - began
+
+
+async def finish(api: Api, job_ids: Iterable[str]) -> None:
+    """Wait until the jobs have succeeded."""
+    for job_id in job_ids:
+        while (job := await api.call("GET", f"/api/assetGen/jobs/{job_id}"))["state"] not in ENDED:
+            await asyncio.sleep(0.05)
+        if job["state"] != "succeeded":
+            sys.exit(f"{job['kind']} {job['state']}: {job['error']}")
+
+
+def demo(figures: Figures) -> None:
+    """Run `studio demo` in an empty folder, and again."""
+    with tempfile.TemporaryDirectory(prefix="studio-bench-") as folder:
+        for name in ("demo, first", "demo, again"):
+            began = time.perf_counter()
+            command = [sys.executable, "-m", "studio", "demo", "--story", str(EXAMPLE)]
+            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=600)
+            figures[name].append(time.perf_counter() - began)
+
+
+def line_of(name: str, seconds: list[float]) -> str:
+    """Return one figure: the middle one, the spread, and what it should be."""
+    middle = sorted(seconds)[len(seconds) // 2]
+    target = TARGETS[name]
+    verdict = "" if target is None else f"   target {target:g} s: {'kept' if middle <= target else 'MISSED'}"
+    return f"{name:24} {middle:7.2f} s   ({min(seconds):.2f} to {max(seconds):.2f}){verdict}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=3)
+    asyncio.run(main(parser.parse_args().runs))

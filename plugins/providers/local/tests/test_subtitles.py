@@ -1,0 +1,89 @@
+"""Subtitles: cues by words."""
+
+from __future__ import annotations
+
+import re
+
+import pysubs2
+import pytest
+
+from studio import FilmLine, WordTiming
+from studio_local.film.subtitles import (
+    LINE_CHARACTERS,
+    film_cues,
+    line_cues,
+    timed_words,
+    to_ass,
+    to_srt,
+    to_vtt,
+)
+
+pytestmark = pytest.mark.pure
+
+
+def line(text, duration_ms=4000, words=()):
+    timed = tuple(WordTiming(text=t, start_ms=s, end_ms=e) for t, s, e in words)
+    return FilmLine(audio=None, start_ms=0, duration_ms=duration_ms, text=text, words=timed)
+
+
+def test_engine_words_are_used_where_they_make_up_the_text():
+    words = (("want —", 0, 500), ("money?", 500, 900))
+    assert [(w.text, w.start_ms) for w in timed_words(line("want — money?", words=words))] == [
+        ("want —", 0),
+        ("money?", 500),
+    ]
+
+
+def test_bare_engine_words_get_the_texts_punctuation():
+    words = (("yes", 0, 300), ("now", 300, 700))
+    assert [w.text for w in timed_words(line("Yes, now!", words=words))] == ["Yes,", "now!"]
+
+
+def test_other_number_of_words_is_spread_over_the_spoken_time():
+    words = (("forty", 100, 300), ("two", 300, 600))
+    spread = timed_words(line("42", words=words))
+    assert [(w.text, w.start_ms, w.end_ms) for w in spread] == [("42", 100, 600)]
+
+
+def test_without_timings_words_fill_the_line_in_order():
+    spread = timed_words(line("one two three four", 2000))
+    times = [t for w in spread for t in (w.start_ms, w.end_ms)]
+    assert times == sorted(times)
+    assert (times[0], times[-1]) == (0, 2000)
+
+
+def test_empty_text_has_no_cue():
+    assert line_cues(0, line("   ")) == []
+
+
+def test_long_lines_become_several_cues_of_two_lines():
+    text = "word " * 60
+    cues = line_cues(1000, line(text, 20000))
+    assert len(cues) > 2
+    assert " ".join(cue.text for cue in cues) == text.strip()
+    for event in pysubs2.SSAFile.from_string(to_srt(cues)):
+        rows = event.plaintext.split("\n")
+        assert len(rows) <= 2
+        assert max(map(len, rows)) <= LINE_CHARACTERS
+
+
+def test_overlapping_lines_are_cut_at_the_next_start():
+    cues = film_cues([(0, line("first line here", 3000)), (2500, line("second", 1000))])
+    assert cues[0].end_ms == 2500
+    assert cues[1].start_ms == 2500
+
+
+def test_braces_and_backslashes_are_spoken_and_not_obeyed():
+    cues = line_cues(0, line("{\\b1}bold \\N new"))
+    text = pysubs2.SSAFile.from_string(to_ass(cues, 1280, 720)).events[0].plaintext
+    assert "(/b1)bold" in text
+    assert "/N" in text
+
+
+def test_vtt_escapes_markup():
+    text = to_vtt(line_cues(0, line("a <b> & c")))
+    assert "a &lt;b&gt; &amp; c" in re.sub(r"<\d\d:\d\d:\d\d\.\d{3}>", "", text)
+
+
+def test_srt_of_nobody_speaking_is_empty():
+    assert to_srt([]).strip() == ""
