@@ -185,7 +185,7 @@ async def test_cancelled_calls_leave_no_answer_behind_for_the_next(cache):
             wrong += isinstance(answer, bytes) and answer != str(number).encode()
             cancelled += isinstance(answer, asyncio.CancelledError)
     assert wrong == 0
-    assert cancelled > 1000
+    assert cancelled > 300, "too few calls were cut off to show anything"
     answers = await asyncio.gather(*(cache.get(str(i)) for i in range(100)))
     assert answers == [str(i).encode() for i in range(100)]
     pool = cache._client.connection_pool

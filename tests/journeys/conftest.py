@@ -76,7 +76,7 @@ class Installation:
 
     def family(self) -> set[int]:
         """Return the process ids of all descendants of the server."""
-        parents = {pid: parent for pid, parent in _processes()}
+        parents = dict(_processes())
         found, grown = {self.process.pid}, True
         while grown:
             more = {pid for pid, parent in parents.items() if parent in found} - found
@@ -119,7 +119,6 @@ class Ledger:
         self._client, self._path = client, f"/api/stories/{story_id}/props"
         self.kept: dict[str, str] = {}
         self.refused = 0
-        self._task = None
 
     async def _write(self) -> None:
         number = 0

@@ -164,7 +164,6 @@ async def test_sigterm_in_the_middle_of_work_ends_everything_and_loses_nothing(
     timeline = await film.timeline("1-2")
     job_id = await film.render(timeline)
     await film.until([job_id], lambda jobs: jobs[0]["state"] == "submitted", 20)
-    assert share(await film.jobs(panels)) < 1, "panels are still drawn"
     family = installation.family()
     assert len(family) >= 4, "database, cache, and somebody who draws or encodes"
     code, seconds = await installation.terminate()
