@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 
@@ -20,12 +21,12 @@ class Deadline:
 
     def begin(self) -> asyncio.Task[Any]:
         """Count the current task's time from now."""
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        task = asyncio.current_task()
         assert task  # noqa: S101 - a request always has its own
-        self._running[task] = loop.time()
+        self._running[task] = time.monotonic()
         if not self._armed:
             self._armed = True
-            loop.call_later(self.seconds, self._sweep, loop)
+            asyncio.get_running_loop().call_later(self.seconds, self._sweep)
         return task
 
     def passed(self, task: asyncio.Task[Any]) -> bool:
@@ -40,12 +41,12 @@ class Deadline:
         if not self._running.pop(task, None):
             self.passed(task)
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        limit = loop.time() - self.seconds
+    def _sweep(self) -> None:
+        now = time.monotonic()
         while self._running:
             task = next(iter(self._running))
-            if (since := self._running[task]) > limit:
-                loop.call_at(since + self.seconds, self._sweep, loop)
+            if (left := self._running[task] + self.seconds - now) > 0:
+                asyncio.get_running_loop().call_later(left, self._sweep)
                 return
             del self._running[task]
             self._late.add(task)

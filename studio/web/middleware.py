@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Middleware
 
+    from studio.web.deadline import Deadline
     from studio.web.deps import Handler, WebDeps
     from studio.web.route import Route
 
@@ -73,13 +74,17 @@ def gate(deps: WebDeps) -> Middleware:
 
     async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
         started, status, route = time.perf_counter(), CLIENT_CLOSED, request.match_info.route
+        typed = route if isinstance(route, TypedRoute) else None
+        deadline = typed and typed.deadline
         asked = request.headers.get("X-Request-Id")
         request_id = asked if asked and _SANE_ID.fullmatch(asked) else f"{start}{next(numbers):08x}"
         request[REQUEST_ID] = request_id
         if trusted and "X-Forwarded-For" in request.headers:
             request = request.clone(remote=client_address(request, trusted))
         try:
-            response = _preflight(request) or await _in_time(request, handler, route)
+            response = _preflight(request) or (
+                await _in_time(request, handler, deadline) if deadline else await handler(request)
+            )
             status = response.status
         except (web.HTTPSuccessful, web.HTTPRedirection) as done:
             status = done.status
@@ -88,20 +93,17 @@ def gate(deps: WebDeps) -> Middleware:
             response = _answer(request, error, deps)
             status = response.status
         finally:
-            resource = route.resource
-            template = route.template if isinstance(route, TypedRoute) else resource and resource.canonical
+            template = typed.template if typed else route.resource and route.resource.canonical
             deps.observe(template or "unmatched", request.method, status, time.perf_counter() - started)
-        if not origins or "Origin" not in request.headers:
-            await sender.send(request, response, request_id)
+        usual = not origins or "Origin" not in request.headers
+        if usual and sender.send(request, response, request_id):
+            await sender.drain(request)
         return response
 
     return web.middleware(outermost)
 
 
-async def _in_time(request: web.Request, handler: Handler, route: web.AbstractRoute) -> web.StreamResponse:
-    deadline = route.deadline if isinstance(route, TypedRoute) else None
-    if deadline is None:
-        return await handler(request)
+async def _in_time(request: web.Request, handler: Handler, deadline: Deadline) -> web.StreamResponse:
     task = deadline.begin()
     try:
         return await handler(request)

@@ -26,21 +26,26 @@ class Sender:
         self._tail = "".join(f"{name}: {value}\r\n" for name, value in common.items())
         self._head = {s.value: (s.phrase, f"HTTP/1.1 {s.value} {s.phrase}\r\n") for s in HTTPStatus}
 
-    async def send(self, request: web.Request, response: web.StreamResponse, request_id: str) -> None:
+    def send(self, request: web.Request, response: web.StreamResponse, request_id: str) -> bool:
         """Send `response` if it is whole, uncompressed, without cookies, with the usual headers only.
 
-        aiohttp sends any other. What is private to aiohttp here, tests/web/test_answers.py pins.
+        Return whether the client is slow, so that `drain` must be awaited. aiohttp sends any other answer.
+        What is private to aiohttp here, tests/web/test_sending.py pins.
         """
         if type(response) is not web.Response or not _is_plain(request, response):
-            return
+            return False
         transport, body, head = request.transport, response.body, self._lines(response)
         if head is None or transport is None or transport.is_closing() or not isinstance(body, bytes):
-            return
+            return False
         head += f"{self._tail}Content-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n"
         transport.writelines((f"{head}X-Request-Id: {request_id}\r\n\r\n".encode(), body))
         response._keep_alive = response._eof_sent = True  # noqa: SLF001 - there is no public way to say "it is out"
         response._body_length = len(body)  # noqa: SLF001 - as above
-        with suppress(ConnectionError):  # the client went away; aiohttp sees it too and closes
+        return transport.get_write_buffer_size() > 0
+
+    async def drain(self, request: web.Request) -> None:
+        """Wait until the client has read enough; one that has gone away aiohttp sees too, and closes."""
+        with suppress(ConnectionError):
             await request.writer.drain()
 
     def _lines(self, response: web.Response) -> str | None:
