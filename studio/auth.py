@@ -46,7 +46,7 @@ SYSTEM = Actor(user_id="system", kind="system", platform_role="admin", name="Stu
 """The platform itself, for work that no user asked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Credentials:
     """What a client showed: the Authorization header, cookies, and its address; never logged."""
 
@@ -55,7 +55,7 @@ class Credentials:
     remote: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AccessQuery:
     """A question: may `actor` use `permission`, on `project_id` or (None) on the platform."""
 

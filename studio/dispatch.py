@@ -13,6 +13,7 @@ import os
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -22,7 +23,7 @@ from studio.hooks import StudioHooks
 from studio.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from studio.plugins.context import PluginContext
 
@@ -185,10 +186,33 @@ class Dispatcher:
 
     async def _await(self, impl: Implementation, payload: Any, factor: int = 1) -> Any:
         try:
+            work = impl(payload)
+            if not isinstance(work, CoroutineType):
+                async with asyncio.timeout(self._deadline_s * factor):
+                    return await work
+            try:
+                waits_for = work.send(None)
+            except StopIteration as done:  # it answered from memory: a timer would have cost more than it did
+                return done.value
             async with asyncio.timeout(self._deadline_s * factor):
-                return await impl(payload)
+                return await _go_on(work, waits_for)
         except SystemExit as error:  # left alone it would end the event loop, and the server with it
             raise PluginError(f"{impl.hook} of {impl.plugin!r} called sys.exit({error.code!r})") from error
+
+
+@coroutine
+def _go_on(work: CoroutineType[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
+    """Drive a coroutine that was begun by hand, and waits for the future `waits_for`."""
+    try:
+        while True:
+            try:
+                answer = yield waits_for
+            except BaseException as error:  # noqa: BLE001 - a cancellation or the deadline: it is the coroutine's
+                waits_for = work.throw(error)
+            else:
+                waits_for = work.send(answer)
+    except StopIteration as done:
+        return done.value
 
 
 def _refuse_useless(hook: str, function: Callable[..., Any]) -> None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from studio.app import Studio
-    from studio.web.deps import Handler
 
 log = get_logger("studio.web")
 
@@ -45,23 +44,11 @@ def application_of(studio: Studio) -> web.Application:
         )
         middlewares = [m for outer, found in wrapping.items() if outer != name for m in found]
         middlewares += declared.middlewares
-        bound += [
-            (name, route, _contained(name, bind(route, ctx, deps, middlewares))) for route in declared.routes
-        ]
+        bound += [(name, route, bind(route, ctx, deps, middlewares)) for route in declared.routes]
     app = build_application(bound, deps=deps, unavailable=unavailable(studio))
     if folders := {name: list(d.templates) for name, d in studio.registry.plugins.items() if d.templates}:
         _set_up_templates(app, folders)
     return app
-
-
-def _contained(plugin: str, handler: Handler) -> Handler:
-    async def contained(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except SystemExit as error:  # left alone it would end the event loop, and the server with it
-            raise PluginError(f"plugin {plugin!r} called sys.exit({error.code!r}) in a request") from error
-
-    return contained
 
 
 def _set_up_templates(app: web.Application, folders: dict[str, list[Path]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Deadline:
-    """Ends tasks after `seconds`. Use `begin` in the task, and `end` in its `finally`."""
+    """Ends tasks after `seconds`. Use `begin` before the work, and `end` in its `finally`."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -19,15 +19,12 @@ class Deadline:
         self._late: set[asyncio.Task[Any]] = set()
         self._armed = False
 
-    def begin(self) -> asyncio.Task[Any]:
-        """Count the current task's time from now."""
-        task = asyncio.current_task()
-        assert task  # noqa: S101 - a request always has its own
+    def begin(self, task: asyncio.Task[Any]) -> None:
+        """Count the time of `task` from now."""
         self._running[task] = time.monotonic()
         if not self._armed:
             self._armed = True
             asyncio.get_running_loop().call_later(self.seconds, self._sweep)
-        return task
 
     def passed(self, task: asyncio.Task[Any]) -> bool:
         """Return whether the CancelledError that `task` has caught came from here, and from nobody else."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from studio.errors import PluginError
 from studio.web.connections import HANDLER_ARGS, hush_parser
 from studio.web.deps import REQUEST_ID
 from studio.web.problem import problem
@@ -89,7 +90,7 @@ def gate(deps: WebDeps) -> Middleware:
         except (web.HTTPSuccessful, web.HTTPRedirection) as done:
             status = done.status
             raise
-        except Exception as error:  # noqa: BLE001 - the one boundary of a request: whatever happened is answered
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the one boundary of a request
             response = _answer(request, error, deps)
             status = response.status
         finally:
@@ -104,7 +105,8 @@ def gate(deps: WebDeps) -> Middleware:
 
 
 async def _in_time(request: web.Request, handler: Handler, deadline: Deadline) -> web.StreamResponse:
-    task = deadline.begin()
+    task = request.task
+    deadline.begin(task)
     try:
         return await handler(request)
     except asyncio.CancelledError:
@@ -115,7 +117,10 @@ async def _in_time(request: web.Request, handler: Handler, deadline: Deadline) -
         deadline.end(task)
 
 
-def _answer(request: web.Request, error: Exception, deps: WebDeps) -> web.Response:
+def _answer(request: web.Request, error: Exception | SystemExit, deps: WebDeps) -> web.Response:
+    if isinstance(error, SystemExit):  # left alone it would end the event loop, and the server with it
+        plugin = getattr(request.match_info.route, "plugin", "?")
+        error = PluginError(f"plugin {plugin!r} called sys.exit({error.code!r}) in a request")
     if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
         return web.Response(status=CLIENT_CLOSED)  # the client went away: nothing to tell, nothing to log
     answer = problem(error, request[REQUEST_ID])

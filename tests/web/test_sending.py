@@ -108,7 +108,8 @@ async def test_answer_to_an_origin_carries_its_cors_headers(serve):
 
 
 async def within(deadline: Deadline, work: object) -> str:
-    task = deadline.begin()
+    task = asyncio.current_task()
+    deadline.begin(task)
     try:
         await work
     except asyncio.CancelledError:
@@ -138,7 +139,8 @@ async def test_handler_that_swallows_its_end_leaves_no_cancellation_behind():
     deadline = Deadline(0.01)
 
     async def stubborn() -> SimpleNamespace:
-        task = deadline.begin()
+        task = asyncio.current_task()
+        deadline.begin(task)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
