@@ -7,12 +7,12 @@ import os
 import re
 import sys
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
-from aiohttp import ClientConnectionError, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientSession, ClientTimeout
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -24,6 +24,9 @@ from rich.progress import (
 )
 
 from studio.cli.server import Api, DemoError, own_server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 EXAMPLE = Path("examples/the-lighthouse-keeper.fountain")
 MAX_BYTES = 20_000_000
@@ -46,8 +49,8 @@ async def run_demo(story: Path | None, out: Path, scenes: str, url: str | None) 
     except DemoError as error:
         sys.stderr.write(f"studio demo: {error}\n")
         return 1
-    except ClientConnectionError as error:
-        sys.stderr.write(f"studio demo: the server cannot be reached: {error}\n")
+    except (ClientError, TimeoutError) as error:
+        sys.stderr.write(f"studio demo: the server cannot be reached: {error or type(error).__name__}\n")
         return 1
     for file in files:
         console.print(f"{file.suffix[1:].upper():5} {file}", highlight=False, soft_wrap=True)
@@ -85,22 +88,45 @@ class Demo:
         api = self._api
         with self._stage("sign in", 1) as stage:
             await api.sign_in(os.environ.get("STUDIO_DEMO_EMAIL", "demo@studio.example"))
-            project = await api.call("POST", "/api/workbench/projects", {"name": path.stem[:80]})
             stage.set(1)
         with self._stage("import", 1) as stage:
-            story = await api.call(
-                "POST", "/api/stories/upload", data=data, projectId=project["id"], filename=path.name
-            )
+            story = await self._import(path, data, scenes)
             stage.set(1, story["title"])
-        listening = asyncio.create_task(self._listen(project["id"]))
+        project_id = story["projectId"]
+        listening = asyncio.create_task(self._listen(project_id))
         try:
-            await self._breakdown(story, project["id"])
+            await self._breakdown(story, project_id)
             for kind in ("panels", "voices", "music"):
-                await self._batch(story, project["id"], kind, scenes)
-            timeline = await self._film(story, project["id"], scenes)
+                await self._batch(story, project_id, kind, scenes)
+            timeline = await self._film(story, project_id, scenes)
         finally:
             listening.cancel()
         return await self._save(timeline, path, out)
+
+    async def _import(self, path: Path, data: bytes, scenes: str) -> dict[str, Any]:
+        """Make a project of the story; a file or scenes that the server refuses leave nothing behind."""
+        async with self._project(path.stem[:80]) as project_id:
+            story: dict[str, Any] = await self._api.call(
+                "POST", "/api/stories/upload", data=data, projectId=project_id, filename=path.name
+            )
+            if scenes:
+                await self._api.call(
+                    "POST", "/api/assetGen/estimate", {"storyId": story["id"], "scenes": scenes}
+                )
+        return story
+
+    @asynccontextmanager
+    async def _project(self, name: str) -> AsyncIterator[str]:
+        """Yield the id of a new project, which is deleted again when the block fails."""
+        project_id = (await self._api.call("POST", "/api/workbench/projects", {"name": name}))["id"]
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self._delete, project_id)
+            yield project_id
+            undo.pop_all()
+
+    async def _delete(self, project_id: str) -> None:
+        with suppress(DemoError, ClientError, TimeoutError):  # the first failure is the one to tell
+            await self._api.call("DELETE", f"/api/workbench/projects/{project_id}")
 
     async def _listen(self, project_id: str) -> None:
         async for event, _ in self._api.events(project_id):

@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout
@@ -13,6 +14,7 @@ from aiohttp import ClientSession, ClientTimeout
 from studio.testing.client import Client
 
 pytestmark = pytest.mark.child
+STORY = Path(__file__).with_name("the-long-night.fountain")
 FDX = b'<?xml version="1.0"?><FinalDraft DocumentType="Script"><Content><Paragraph Type="Scene Heading">'
 STORIES = {
     "broken.fountain": (b"\x00\x01INT. \xff\xfe ROOM\x00\x00 - DAY\n\n" * 20, "text"),
@@ -42,7 +44,7 @@ async def demo(installation, *arguments):
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_what_is_no_story_is_refused_with_one_message_and_leaves_no_story(installation, tmp_path):
+async def test_what_is_no_story_is_refused_with_one_message_and_leaves_no_project(installation, tmp_path):
     await installation.start()
     for name, (data, _) in STORIES.items():
         (tmp_path / name).write_bytes(data)
@@ -59,14 +61,24 @@ async def test_what_is_no_story_is_refused_with_one_message_and_leaves_no_story(
         assert re.search(wanted, said[name][2], re.IGNORECASE), said[name]
     assert MISSING in said[MISSING][2]
     assert not (tmp_path / "out").exists()
-    assert await stories(installation) == []
+    assert await projects(installation) == []
 
 
-async def stories(installation):
-    """Return the stories in all projects of the user that `studio demo` signs in as."""
+async def test_scenes_that_the_story_does_not_have_are_refused_at_the_import(installation):
+    await installation.start()
+    for scenes, wanted in (("7-99", "There is no scene '99'"), ("3-1", "backwards"), ("x y", "scenes")):
+        code, out, err = await demo(
+            installation, "--url", installation.base, "--story", str(STORY), "--scenes", scenes
+        )
+        assert (code, err.count("studio demo: ")) == (1, 1), (scenes, out, err)
+        assert wanted in err
+        assert "breakdown" not in out
+    assert await projects(installation) == []
+
+
+async def projects(installation):
+    """Return the projects of the user that `studio demo` signs in as."""
     async with ClientSession(timeout=ClientTimeout(30)) as session:
         nobody = Client(session, installation.base, installation.folder / ".studio" / "outbox")
         client = await nobody.sign_in("demo@studio.example")
-        projects = (await client.get("/api/workbench/projects?limit=100")).json["items"]
-        found = [await client.get(f"/api/stories?projectId={project['id']}") for project in projects]
-        return [story["title"] for answer in found for story in answer.json["items"]]
+        return (await client.get("/api/workbench/projects?limit=100")).json["items"]
