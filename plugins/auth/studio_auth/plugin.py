@@ -67,6 +67,7 @@ class Plugin(StudioHooks):
         ctx.provide(OtpService, OtpService(ctx, settings, tokens.pepper))
         ctx.provide(UserDirectory, self._accounts)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
         yield
+        await self._accounts.memory.close()
 
     @hookimpl
     async def authenticate(self, ctx: PluginContext, credentials: Credentials) -> Actor | None:

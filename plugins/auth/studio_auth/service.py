@@ -1,10 +1,8 @@
-"""Accounts and sessions. A session lives in the database; the process remembers it for less than a second."""
+"""Accounts and sessions. A session lives in the database; a process believes what it read for under a second."""
 
 from __future__ import annotations
 
 import hashlib
-import time
-from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +18,7 @@ from studio import (
     new_id,
     now_ms,
 )
+from studio_auth.memory import ActorMemory, VerifiedTokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from studio_auth.tokens import Tokens
 
 COOKIE = "studio_session"
-MEMORY_S = 0.8
-"""How long a session is believed without asking: below the second that a logout may take elsewhere."""
-MEMORY_SIZE = 20_000
 
 
 class AccountService:
@@ -45,9 +41,8 @@ class AccountService:
         self._settings = settings
         self._tokens = tokens
         self._clock = clock
-        self._memory: OrderedDict[str, tuple[float, Actor]] = OrderedDict()
-        self._ends = 0
-        """Counts ended sessions: what was read before one ended is not remembered after it."""
+        self._verified = VerifiedTokens(tokens, clock)
+        self.memory = ActorMemory(self._actor_of)
 
     # ------------------------------------------------------------ who is it
 
@@ -58,29 +53,24 @@ class AccountService:
             token = credentials.cookies.get(COOKIE, "")
         elif scheme.lower() != "bearer":
             return None
-        claims = self._tokens.read(token.strip()) if token else None
+        token = token.strip()
+        claims = self._verified.read(token) if token else None
         if claims is None:
             return None
-        known = self._memory.get(claims.session_id)
-        if known and known[0] > time.monotonic() and known[1].user_id == claims.user_id:
-            return known[1]
-        return await self._recall(claims.session_id, claims.user_id)
+        actor = self.memory.recall(claims.session_id) or await self.memory.ask(claims.session_id)
+        if actor is None:
+            self._verified.forget(token)
+        return actor if actor and actor.user_id == claims.user_id else None
 
-    async def _recall(self, session_id: str, user_id: str) -> Actor | None:
-        ends = self._ends
+    async def _actor_of(self, session_id: str) -> Actor | None:
         session = await self._sessions.find_one(
-            {"_id": session_id, "user_id": user_id, "revoked_at": None, "expires_ms": {"$gt": self._clock()}}
+            {"_id": session_id, "revoked_at": None, "expires_ms": {"$gt": self._clock()}}
         )
-        user = await self.user(user_id) if session else None
+        user = await self.user(session["user_id"]) if session else None
         if user is None:
             return None
         role: Literal["admin", "user"] = "admin" if user.get("platform_role") == "admin" else "user"
-        actor = Actor(user_id, session_id=session_id, platform_role=role, name=_name(user))
-        if ends == self._ends:
-            self._memory[session_id] = (time.monotonic() + MEMORY_S, actor)
-        if len(self._memory) > MEMORY_SIZE:
-            self._memory.popitem(last=False)
-        return actor
+        return Actor(user["_id"], session_id=session_id, platform_role=role, name=_name(user))
 
     async def user(self, user_id: str) -> Doc | None:
         """Return an active user."""
@@ -170,8 +160,7 @@ class AccountService:
         ended = await self._sessions.find_and_update(
             {**where, "revoked_at": None}, {"$set": {"revoked_at": now}}
         )
-        self._ends += 1
-        self._memory.pop(where["_id"], None)
+        self.memory.forget(where["_id"])
         if ended is not None:
             await self._ctx.realtime.disconnect(ended["user_id"], session_id=ended["_id"])
         return ended is not None
@@ -180,9 +169,7 @@ class AccountService:
         """End every session of a user and all open sockets."""
         alive = {"user_id": user_id, "revoked_at": None}
         await self._sessions.update(alive, {"$set": {"revoked_at": self._clock()}}, many=True)
-        self._ends += 1
-        for session_id in [key for key, (_, actor) in self._memory.items() if actor.user_id == user_id]:
-            del self._memory[session_id]
+        self.memory.forget_user(user_id)
         await self._ctx.realtime.disconnect(user_id)
 
     # ------------------------------------------------------------ the caller's own things

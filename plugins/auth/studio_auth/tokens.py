@@ -6,7 +6,7 @@ import base64
 import hmac
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from joserfc import jwt
@@ -31,10 +31,11 @@ NEEDED: ClaimsOption = {"essential": True}
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a good access token says."""
+    """What a good access token says; `expires_ms` is its `exp`, in UTC ms."""
 
     user_id: str
     session_id: str
+    expires_ms: int = field(default=0, compare=False)
 
 
 class Tokens:
@@ -89,7 +90,9 @@ class Tokens:
         except (JoseError, ValueError, TypeError, RecursionError):
             return None
         subject, session = found.claims["sub"], found.claims["sid"]
-        return Claims(subject, session) if isinstance(subject, str) and isinstance(session, str) else None
+        if not (isinstance(subject, str) and isinstance(session, str)):
+            return None
+        return Claims(subject, session, int(found.claims["exp"] * 1000))
 
     def issue_refresh(self, session_id: str) -> str:
         """Return a new refresh token of a session."""

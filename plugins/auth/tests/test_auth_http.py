@@ -56,7 +56,7 @@ async def test_known_and_unknown_addresses_take_the_same_time(server, client):
             started = time.perf_counter()
             await server.post(f"{AUTH}/otp/request", {"email": email})
             spent[kind].append(time.perf_counter() - started)
-    known, unknown = (sorted(times)[len(times) // 2] for times in spent.values())
+    known, unknown = map(min, spent.values())  # other processes only ever add to a time
     assert abs(known - unknown) < 0.005
 
 
@@ -462,12 +462,12 @@ async def test_answer_never_shows_what_is_internal(client):
 
 async def test_database_failure_is_no_way_in(server, client, monkeypatch):
     accounts = service(server, AccountService)
-    accounts._memory.clear()
+    accounts.memory.clear()
 
     async def broken(*_):
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(accounts, "_recall", broken)
+    monkeypatch.setattr(accounts.memory, "_ask", broken)
     answer = await client.get(ME)
     assert answer.status == 503
     assert "boom" not in str(answer.json)

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from studio import Actor, Credentials, NotFoundError, PageQuery, UnauthenticatedError
+from studio_auth.memory import BELIEVED_S
 from studio_auth.models import UserUpdate
-from studio_auth.service import COOKIE, MEMORY_S
+from studio_auth.service import COOKIE
 
 pytestmark = pytest.mark.memory
 EMAIL = "maya@example.org"
@@ -133,7 +134,7 @@ async def test_sign_out_twice_is_no_error(house):
 async def test_request_that_began_before_the_sign_out_is_not_remembered_after_it(house):
     pair = await house.accounts.sign_in(EMAIL, "", "")
     actor = await house.who(pair["access_token"])
-    house.accounts._memory.clear()
+    house.accounts.memory.clear()
     await asyncio.gather(*(house.who(pair["access_token"]) for _ in range(5)), house.accounts.sign_out(actor))
     assert await house.who(pair["access_token"]) is None
 
@@ -141,19 +142,21 @@ async def test_request_that_began_before_the_sign_out_is_not_remembered_after_it
 async def test_session_ended_by_another_process_is_believed_for_less_than_a_second(house, monkeypatch):
     pair = await house.accounts.sign_in(EMAIL, "", "")
     now = [100.0]
-    monkeypatch.setattr("studio_auth.service.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("studio_auth.memory.time.monotonic", lambda: now[0])
     assert await house.who(pair["access_token"])
     await house.database["sessions"].update({}, {"$set": {"revoked_at": 1}})
-    now[0] += MEMORY_S + 0.001
+    now[0] += BELIEVED_S + 0.001
     assert await house.who(pair["access_token"]) is None
-    assert MEMORY_S < 1
+    assert BELIEVED_S < 1
 
 
-async def test_memory_of_sessions_is_bounded(house, monkeypatch):
-    monkeypatch.setattr("studio_auth.service.MEMORY_SIZE", 3)
-    for _ in range(6):
-        await house.who((await house.accounts.sign_in(EMAIL, "", ""))["access_token"])
-    assert len(house.accounts._memory) == 3
+async def test_dead_session_takes_its_verified_token_along(house):
+    pair = await house.accounts.sign_in(EMAIL, "", "")
+    actor = await house.who(pair["access_token"])
+    await house.accounts.sign_out(actor)
+    assert len(house.accounts._verified) == 1
+    assert await house.who(pair["access_token"]) is None
+    assert len(house.accounts._verified) == 0
 
 
 async def test_sign_out_everywhere_ends_every_session_of_this_user_only(house):
