@@ -63,17 +63,22 @@ class OtpService:
 
         Raises UnauthenticatedError for any other reason, and never says for which.
         """
-        usable = {"used": False, "attempts": {"$lt": MAX_TRIES}, "expires_ms": {"$gt": self._clock()}}
+        found = await self._challenges.find_one({"email": email})
         # Counted before it is compared: of any number of tries at once only five are looked at.
-        found = await self._challenges.find_and_update({"email": email, **usable}, {"$inc": {"attempts": 1}})
-        challenge = found["challenge"] if found else "nobody"
-        wanted = found["code_hash"] if found else ""
+        counted = await self._challenges.update(self._usable(email, found), {"$inc": {"attempts": 1}})
+        challenge = found["challenge"] if found and counted else "nobody"
+        wanted = found["code_hash"] if found and counted else ""
         good = hmac.compare_digest(self._hash(challenge, code), str(wanted))
         once = {"email": email, "challenge": challenge, "used": False}
         if not good or not await self._challenges.update(once, {"$set": {"used": True}}):
             raise UnauthenticatedError(
                 "This code is not good, or no longer: ask for a new one.", code="otp_refused"
             )
+
+    def _usable(self, email: str, found: Doc | None) -> Doc:
+        """Return the filter for the challenge that was read, as long as it may be tried."""
+        usable = {"used": False, "attempts": {"$lt": MAX_TRIES}, "expires_ms": {"$gt": self._clock()}}
+        return {"email": email, "challenge": found["challenge"] if found else "nobody", **usable}
 
     async def _replace(self, email: str, challenge: str, code_hash: str, ip: str) -> bool:
         """Store the new challenge in place of the old, in one atomic step; False when that is too young."""

@@ -9,9 +9,33 @@ from studio_auth.models import OtpRequested, SessionPublic, TokenPair, UserPubli
 A = "/api/auth"
 
 ROUTES = [
-    Route("POST", f"{A}/otp/request", handlers.request_otp, PUBLIC, returns=OtpRequested, status=202),
-    Route("POST", f"{A}/otp/verify", handlers.verify_otp, PUBLIC, returns=TokenPair, idempotent=False),
-    Route("POST", f"{A}/refresh", handlers.refresh_tokens, PUBLIC, returns=TokenPair, idempotent=False),
+    Route(
+        "POST",
+        f"{A}/otp/request",
+        handlers.request_otp,
+        PUBLIC,
+        returns=OtpRequested,
+        status=202,
+        rate="auth",
+    ),
+    Route(
+        "POST",
+        f"{A}/otp/verify",
+        handlers.verify_otp,
+        PUBLIC,
+        returns=TokenPair,
+        idempotent=False,
+        rate="auth",
+    ),
+    Route(
+        "POST",
+        f"{A}/refresh",
+        handlers.refresh_tokens,
+        PUBLIC,
+        returns=TokenPair,
+        idempotent=False,
+        rate="refresh",
+    ),
     Route("POST", f"{A}/logout", handlers.logout, SIGNED_IN, idempotent=False),
     Route("POST", f"{A}/logout-all", handlers.logout_all, SIGNED_IN, idempotent=False),
     Route("GET", f"{A}/me", handlers.get_me, SIGNED_IN, returns=UserPublic),

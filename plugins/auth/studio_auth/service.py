@@ -123,27 +123,37 @@ class AccountService:
     async def refresh(self, token: str) -> Doc:
         """Trade a refresh token for a new pair; any older one of the session ends the session.
 
+        The one before the newest gets, for `refresh_grace_s`, the pair that its owner may not have received.
         Raises UnauthenticatedError.
         """
         session_id = self._tokens.session_of(token)
         if session_id is None:
             raise _refresh_refused()
-        fresh, now = self._tokens.issue_refresh(session_id), self._clock()
-        where = {
-            "_id": session_id,
-            "refresh_hash": _hash(token),
-            "revoked_at": None,
-            "expires_ms": {"$gt": now},
-        }
-        change = {"refresh_hash": _hash(fresh), "last_seen_at": now}
-        session = await self._sessions.find_and_update(where, {"$set": change})
-        if session is None:  # we made this token, and it is not the newest: two hold it, one of them a thief
-            await self._end({"_id": session_id})
+        fresh = self._tokens.next_refresh(session_id, token)
+        rotated = await self._rotate(session_id, _hash(token), _hash(fresh))
+        session = await self._sessions.get(session_id)
+        if session is None or not (rotated or self._in_grace(session, token)):
+            await self._end({"_id": session_id})  # we made this token: two hold it, one of them a thief
             raise _refresh_refused()
         user = await self.user(session["user_id"])
         if user is None:
             raise _suspended()
         return self._pair(user, session_id, fresh)
+
+    async def _rotate(self, session_id: str, old: str, new: str) -> bool:
+        now = self._clock()
+        where: Doc = {"_id": session_id, "refresh_hash": old, "revoked_at": None, "expires_ms": {"$gt": now}}
+        change = {"refresh_hash": new, "previous_hash": old, "rotated_ms": now, "last_seen_at": now}
+        return bool(await self._sessions.update(where, {"$set": change}))
+
+    def _in_grace(self, session: Doc, token: str) -> bool:
+        now = self._clock()
+        return (
+            session["revoked_at"] is None
+            and session["expires_ms"] > now
+            and session.get("previous_hash") == _hash(token)
+            and now - session["rotated_ms"] <= self._settings.refresh_grace_s * 1000
+        )
 
     async def revoke(self, user_id: str, session_id: str) -> None:
         """End one session and its open sockets; raises NotFoundError for another user's."""
@@ -156,14 +166,14 @@ class AccountService:
             await self._end({"_id": actor.session_id, "user_id": actor.user_id})
 
     async def _end(self, where: Doc) -> bool:
-        now = self._clock()
-        ended = await self._sessions.find_and_update(
-            {**where, "revoked_at": None}, {"$set": {"revoked_at": now}}
+        ended = await self._sessions.update(
+            {**where, "revoked_at": None}, {"$set": {"revoked_at": self._clock()}}
         )
         self.memory.forget(where["_id"])
-        if ended is not None:
-            await self._ctx.realtime.disconnect(ended["user_id"], session_id=ended["_id"])
-        return ended is not None
+        session = await self._sessions.get(where["_id"]) if ended else None
+        if session is not None:
+            await self._ctx.realtime.disconnect(session["user_id"], session_id=session["_id"])
+        return bool(ended)
 
     async def revoke_all(self, user_id: str) -> None:
         """End every session of a user and all open sockets."""

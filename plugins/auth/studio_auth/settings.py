@@ -20,6 +20,7 @@ class AuthSettings(BaseModel):
     audience: str = "studio-api"
     access_ttl_s: int = Field(900, ge=30, le=86_400)
     refresh_ttl_s: int = Field(30 * 86_400, ge=300)
+    refresh_grace_s: int = Field(30, ge=0, le=60)
     otp_ttl_s: int = Field(600, ge=30, le=600)
     otp_interval_s: int = Field(60, ge=0, le=3600)
     otp_digits: int = Field(6, ge=6, le=10)

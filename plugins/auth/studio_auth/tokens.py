@@ -95,9 +95,12 @@ class Tokens:
         return Claims(subject, session, int(found.claims["exp"] * 1000))
 
     def issue_refresh(self, session_id: str) -> str:
-        """Return a new refresh token of a session."""
-        body = f"{session_id}.{secrets.token_urlsafe(32)}"
-        return f"{body}.{self._seal(body)}"
+        """Return the first refresh token of a session."""
+        return self._sealed(session_id, secrets.token_urlsafe(32))
+
+    def next_refresh(self, session_id: str, refresh_token: str) -> str:
+        """Return the token that follows on a good one: always the same, so that asking twice forks nothing."""
+        return self._sealed(session_id, self._seal(f"after {refresh_token}"))
 
     def session_of(self, refresh_token: str) -> str | None:
         """Return the session of a refresh token that we made, however old; None for anybody else's."""
@@ -105,6 +108,10 @@ class Tokens:
         if not hmac.compare_digest(self._seal(body).encode(), seal.encode()):
             return None
         return body.partition(".")[0]
+
+    def _sealed(self, session_id: str, secret: str) -> str:
+        body = f"{session_id}.{secret}"
+        return f"{body}.{self._seal(body)}"
 
     def _seal(self, body: str) -> str:
         digest = hmac.digest(self._refresh_key, body.encode(), "sha256")

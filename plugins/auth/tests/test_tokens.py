@@ -208,6 +208,16 @@ def test_refresh_token_names_its_session():
     assert token != TOKENS.issue_refresh("SESSION")
 
 
+def test_next_refresh_token_is_always_the_same_and_no_other_leads_to_it():
+    first = TOKENS.issue_refresh("SESSION")
+    second = TOKENS.next_refresh("SESSION", first)
+    assert second == TOKENS.next_refresh("SESSION", first) != first
+    assert TOKENS.session_of(second) == "SESSION"
+    assert TOKENS.next_refresh("SESSION", TOKENS.issue_refresh("SESSION")) != second
+    other = Tokens(AuthSettings(secret="x" * 51), production=True)
+    assert other.next_refresh("SESSION", first) != second, "it takes our key to foresee it"
+
+
 @pytest.mark.parametrize("forged", ["SESSION.secret.seal", "SESSION", "", "..", "SESSION.é.ü", "a.b.c.d"])
 def test_refresh_token_that_we_did_not_make_names_no_session(forged):
     assert TOKENS.session_of(forged) is None
