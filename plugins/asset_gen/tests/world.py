@@ -157,6 +157,11 @@ class FakeMusic(FakeGenerator):
 class FakeFilms(FakeGenerator):
     name, price = "fakefilm", 0
 
+    async def submit(self, request: Any) -> Generation:
+        done = await super().submit(request)
+        skipped = {"edl": "no time code at 12"} if request.fps == 12 else {}
+        return done.model_copy(update={"data": {"skipped": skipped}})
+
     def files(self, request: Any) -> tuple[MediaFile, ...]:
         request.out_dir.mkdir(parents=True, exist_ok=True)
         found = []
@@ -169,6 +174,8 @@ class FakeFilms(FakeGenerator):
             "edl": "text/x-edl",
             "fcpxml": "application/fcpxml+xml",
         }
+        if request.fps == 12:
+            del mimes["edl"]
         for suffix, mime in mimes.items():
             path = request.out_dir / f"film.{suffix}"
             path.write_bytes(f"{suffix} of {request.job_id}".encode())

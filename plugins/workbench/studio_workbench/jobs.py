@@ -130,17 +130,21 @@ class FilmKind:
         fields = await self._assets.accept(job, generation, late, slots=formats)
         outputs = dict(zip(formats, fields["result_asset_ids"], strict=True))
         if not late and "mp4" in outputs:
-            await self._point(job, outputs)
+            await self._point(job, outputs, generation.data.get("skipped", {}))
         await asyncio.to_thread(self._tidy, self._out_dir(job))
         return fields
 
-    async def _point(self, job: Doc, outputs: dict[str, str]) -> None:
-        """Point the timeline at a render, unless one that was ordered later is there already."""
+    async def _point(self, job: Doc, outputs: dict[str, str], skipped: dict[str, str]) -> None:
+        """Point the timeline at a render, unless one that was ordered later is there already.
+
+        `skipped` says of a format why the film has none, e.g. an EDL at 12 frames per second.
+        """
         given = job["input"]
         kept = {key: given[key] for key in ("width", "height", "fps", "music_asset_id", "shots")}
         change = {
             "render_asset_id": outputs["mp4"],
             "outputs": outputs,
+            "skipped": skipped,
             "render_basis": given["basis"],
             "render_content": given["content"],
             "render_job_id": job["_id"],

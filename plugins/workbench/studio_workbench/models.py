@@ -57,7 +57,7 @@ class TimelineShot(Model):
 
 
 class TimelinePublic(Model):
-    """A timeline. `outputs` names the asset of each format of the last render."""
+    """A timeline. `outputs` names the asset of each format of the last render, `skipped` why others lack."""
 
     id: str
     project_id: str
@@ -77,6 +77,7 @@ class TimelinePublic(Model):
     render_basis: str | None = None
     rendered_at: int | None = None
     outputs: dict[str, str] = Field(default_factory=dict)
+    skipped: dict[str, str] = Field(default_factory=dict)
     created_at: int
     updated_at: int
 

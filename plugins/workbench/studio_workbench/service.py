@@ -136,8 +136,10 @@ class WorkbenchService:
                 retry_with=render,
             )
         asset_id = timeline["outputs"].get(wanted)
+        offered = sorted(timeline["outputs"])
+        if reason := timeline.get("skipped", {}).get(wanted):
+            raise ConflictError(reason, code="format_unavailable", formats=offered)
         if asset_id is None:
-            offered = sorted(timeline["outputs"])
             raise NotFoundError(f"This render has no {wanted}; it has {', '.join(offered)}.", formats=offered)
         assets = self._ctx.service(Assets)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
         asset = await assets.asset(asset_id)

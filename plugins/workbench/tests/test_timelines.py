@@ -207,7 +207,7 @@ async def test_older_render_that_ends_later_does_not_win(world, story):
     film = next(s for k, (_, s) in world.services.provided.items() if k.__name__ == "FilmKind")
     job = {"_id": "0" * 26, "input": {"timeline_id": timeline["id"], "basis": "x", "content": "x"}}
     job["input"] |= dict.fromkeys(("width", "height", "fps", "music_asset_id", "shots"))
-    await film._point(job, {"mp4": "old"})
+    await film._point(job, {"mp4": "old"}, {})
     assert (await world.get(f"{TIMELINES}/{timeline['id']}")).json["renderAssetId"] == timeline[
         "renderAssetId"
     ]
@@ -241,6 +241,17 @@ async def test_export_of_stale_render_is_refused_unless_allowed(world, story):
 async def test_export_of_unknown_format_is_refused(world, story):
     timeline = await rendered(world, story)
     assert (await world.get(f"{TIMELINES}/{timeline['id']}/export?format=avi")).status == 422
+
+
+async def test_export_of_a_format_that_the_rate_excludes_says_why(world, story):
+    await world.db["projects"].update(story.project_id, {"$set": {"fps": 12}})
+    timeline = await rendered(world, story)
+    assert timeline["skipped"] == {"edl": "no time code at 12"}
+    answer = await world.get(f"{TIMELINES}/{timeline['id']}/export?format=edl")
+    assert (answer.status, answer.json["code"]) == (409, "format_unavailable")
+    assert answer.json["detail"] == "no time code at 12"
+    assert "otio" in answer.json["formats"]
+    assert (await world.get(f"{TIMELINES}/{timeline['id']}/export?format=otio")).status == 200
 
 
 async def test_export_is_not_for_strangers(world, story):

@@ -21,6 +21,7 @@ from studio import (
     WordTiming,
 )
 from studio_local.film.aac import FRAME, STRETCH, adts_frames, encode_in_stretches
+from studio_local.film.exports import TIMECODE_RATES, export_timeline
 from studio_local.film.renderer import LocalFilmRenderer
 from studio_local.film.sound import normalised
 from studio_local.runtime import runtime_of
@@ -234,6 +235,37 @@ def test_fcpxml_is_whole_and_names_every_medium(film):
     used = [element.get("ref") for element in spine.iter() if element.get("ref")]
     assert sorted(used) == sorted(assets)
     assert set(assets.values()) <= set(film.data["media"])
+
+
+@pytest.mark.parametrize("fps", [12, 23, 29, 59, 60])
+async def test_film_is_made_at_any_rate_and_skips_what_cannot_carry_it(own_stage, warm, tools, fps):
+    shots = own_stage.shots(s0={"duration_ms": 1100})[:2]
+    done = await tools.finished(
+        LocalFilmRenderer(warm), own_stage.request(f"rate{fps}", shots=shots, fps=fps)
+    )
+    assert done.state == "succeeded", done.error
+    frames = round(1.1 * fps) + 2 * fps
+    seen = tools.decode(file_of(done, "mp4"))
+    assert (seen.frames, abs(seen.duration_ms - frames * 1000 / fps) <= 45) == (frames, True)
+    assert otio.adapters.read_from_file(str(file_of(done, "otio"))).duration().rate == fps
+    assert f'frameDuration="1/{fps}s"' in file_of(done, "fcpxml").read_text()
+    edls = [file for file in done.files if file.path.suffix == ".edl"]
+    assert (len(edls), list(done.data["skipped"])) == ((1, []) if fps == 60 else (0, ["edl"]))
+
+
+@pytest.mark.parametrize("fps", range(12, 61))
+def test_exports_of_every_rate_of_a_project_read_back(tmp_path, fps):
+    out = {kind: str(tmp_path / f"film.{kind}") for kind in ("otio", "edl", "fcpxml")}
+    shot = {"id": "s", "code": "1A", "start": 0, "frames": 3 * fps + 1, "media": "media/1.jpg"}
+    shot |= {"moving": False, "voices": []}
+    plan = {"title": "T", "fps": fps, "width": 320, "height": 180, "frames": 3 * fps + 1, "music": None}
+    skipped = export_timeline(plan | {"shots": [shot], "out": out})["skipped"]
+    assert otio.adapters.read_from_file(out["otio"]).duration().value == 3 * fps + 1
+    if fps in TIMECODE_RATES:
+        read = otio.adapters.read_from_string((tmp_path / "film.edl").read_text(), "cmx_3600", rate=fps)
+        assert (read.duration().value, skipped) == (3 * fps + 1, {})
+    else:
+        assert f"this film has {fps}" in skipped["edl"]
 
 
 def test_media_names_lead_to_the_sources(film, stage):

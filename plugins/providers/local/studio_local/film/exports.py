@@ -1,8 +1,9 @@
 """The time line for editing programs: OTIO, CMX3600 EDL and FCPXML. Runs in a worker process.
 
 Media stand in all three under the names that `media_names` gives, relative to the exported file.
-The EDL comes from the official OTIO adapter. FCPXML is written here: the official adapter knows neither
-stills nor the frame size, so that Final Cut opens its file with offline clips of the wrong format.
+The EDL comes from the official OTIO adapter and exists only at rates that SMPTE time code counts. FCPXML is
+written here: the official adapter knows neither stills nor the frame size, so that Final Cut opens its file
+with offline clips of the wrong format.
 """
 
 from __future__ import annotations
@@ -15,16 +16,28 @@ import opentimelineio as otio  # type: ignore[import-untyped]  # it ships no typ
 
 _REEL = 32
 """Longest reel name; the adapter shortens longer ones and says so in a comment."""
+TIMECODE_RATES = (24, 25, 30, 48, 50, 60)
+"""Whole rates that SMPTE time code counts. The library also takes 23, 29, 47 and 59, for 23.976 and so on."""
 
 
 def export_timeline(plan: dict[str, Any]) -> dict[str, Any]:
-    """Write `plan["out"]` ({"otio", "edl", "fcpxml"}: paths); times in `plan` are frames of `fps`."""
-    timeline = _timeline(plan)
-    otio.adapters.write_to_file(timeline, plan["out"]["otio"], "otio_json")
+    """Write `plan["out"]` ({"otio", "edl", "fcpxml"}: paths); times in `plan` are frames of `fps`.
+
+    Returns {"skipped": {format: reason}} for formats that cannot carry the rate; those are not written.
+    """
+    otio.adapters.write_to_file(_timeline(plan), plan["out"]["otio"], "otio_json")
+    Path(plan["out"]["fcpxml"]).write_bytes(_fcpxml(plan))
+    if plan["fps"] not in TIMECODE_RATES:
+        return {"skipped": {"edl": _no_timecode(plan["fps"])}}
     edl = otio.adapters.write_to_string(_for_edl(plan), "cmx_3600", rate=plan["fps"], reelname_len=_REEL)
     Path(plan["out"]["edl"]).write_text(edl, encoding="utf-8")
-    Path(plan["out"]["fcpxml"]).write_bytes(_fcpxml(plan))
-    return {}
+    return {"skipped": {}}
+
+
+def _no_timecode(fps: int) -> str:
+    *most, last = map(str, TIMECODE_RATES)
+    rates = f"{', '.join(most)} or {last}"
+    return f"An EDL counts time at {rates} frames per second; this film has {fps}. OTIO and FCPXML carry it."
 
 
 def _timeline(plan: dict[str, Any]) -> otio.schema.Timeline:

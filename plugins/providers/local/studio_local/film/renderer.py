@@ -43,6 +43,7 @@ class _Render:
     steps: int = 0
     done: int = 0
     segments: dict[str, asyncio.Task[tuple[Path, bool]]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def step(self) -> None:
         """Count one finished step; 100 % belongs to the finished job."""
@@ -111,6 +112,7 @@ class LocalFilmRenderer(LocalGenerator[FilmRequest]):
         await asyncio.to_thread(prune, caches, keep_s)
         names = media_names(render.timed, request.music)
         data = {"rendered_segments": render.rendered, "segments": len(render.timed), "media": names}
+        data["skipped"] = render.skipped
         return Outcome(tuple(_media(path, render) for path in written), data)
 
     async def _pictures(self, render: _Render, group: asyncio.TaskGroup) -> list[Path]:
@@ -165,9 +167,11 @@ class LocalFilmRenderer(LocalGenerator[FilmRequest]):
         for suffix, text in texts.items():
             (render.scratch / f"film.{suffix}").write_text(text, encoding="utf-8")
         drafts = {suffix: str(render.scratch / f"film.{suffix}") for suffix in ("otio", "edl", "fcpxml")}
-        await self._runtime.work("export", _plan(render) | {"out": drafts})
+        answer = await self._runtime.work("export", _plan(render) | {"out": drafts})
+        render.skipped = answer["skipped"]
         render.step()
-        return [render.scratch / f"film.{suffix}" for suffix in (*texts, *drafts)]
+        written = (suffix for suffix in (*texts, *drafts) if suffix not in render.skipped)
+        return [render.scratch / f"film.{suffix}" for suffix in written]
 
     async def _join(self, render: _Render, segments: list[Path], sound: str, film: Path) -> None:
         """Join pictures and sound without encoding anything again."""
