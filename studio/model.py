@@ -14,6 +14,8 @@ Doc = dict[str, Any]
 """A stored document: snake_case fields, `_id` a sortable string."""
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(120, -1, -10)
 _lock = threading.Lock()
 _last = 0
 
@@ -38,4 +40,4 @@ def new_id() -> str:
     with _lock:
         value = max((now_ms() << 80) | int.from_bytes(os.urandom(10)), _last + 1)
         _last = value
-    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _USUAL = frozenset({"Content-Type", "Cache-Control"})
+_KEPT = 200
 _EMPTY = frozenset({204, 205, 304})
 
 
@@ -25,6 +26,7 @@ class Sender:
     def __init__(self, common: Mapping[str, str]) -> None:
         self._tail = "".join(f"{name}: {value}\r\n" for name, value in common.items())
         self._head = {s.value: (s.phrase, f"HTTP/1.1 {s.value} {s.phrase}\r\n") for s in HTTPStatus}
+        self._seen: dict[tuple[object, ...], str] = {}
 
     def send(self, request: web.Request, response: web.StreamResponse, request_id: str) -> bool:
         """Send `response` if it is whole, uncompressed, without cookies, with the usual headers only.
@@ -49,6 +51,16 @@ class Sender:
             await request.writer.drain()
 
     def _lines(self, response: web.Response) -> str | None:
+        """Return the status line and the headers; most answers share a few of them, which are kept."""
+        key = (response.status, response.reason, *response.headers.items())
+        if found := self._seen.get(key):
+            return found
+        lines = self._write(response)
+        if lines and len(self._seen) < _KEPT:
+            self._seen[key] = lines
+        return lines
+
+    def _write(self, response: web.Response) -> str | None:
         phrase, lines = self._head.get(response.status, ("", ""))
         if not phrase or phrase != response.reason:
             return None
