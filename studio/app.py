@@ -72,7 +72,8 @@ class Studio:
         self.services = Services()
         self.services.settings = self.settings
         self.services.auth = Auth(self.dispatcher)
-        self.metrics = Metrics()
+        self.metrics = self.services.metrics = Metrics()
+        self.metrics.gauge("studio_log_lines_dropped", "Log lines lost", lambda: self._log.dropped)
         self._database = database
         self._stack = AsyncExitStack()
         self.timings: dict[str, float] = {}

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from queue import Empty, SimpleQueue
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
@@ -30,23 +31,29 @@ BATCH, MAX_TEXT, MAX_DEPTH = 500, 16_000, 6
 _SECRET_KEY = re.compile(
     r"(?i)authorization|cookie|passw|secret|token|api_?-?key|credential|private_?key|\botp\b"
 )
-_SECRET_TEXT = re.compile(r"(?i)(?<=bearer )[^\s\"',]+|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)")
+_SECRET_TEXT = re.compile(
+    r"(?i)(\b(?:bearer|basic) +|[?&][\w.-]*(?:token|secret|key|signature|passw(?:or)?d|code)=)[^\s\"'&,]+"
+    r"|(?<=://)[^/?#\s@]+(?=@)"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _registered: list[str] = []
 _sink: ErrorLog | None = None
 
 
 def register_secret(value: str) -> None:
-    """Never let `value` (8 characters or more, so that no common word goes) reach a log line."""
-    if len(value) >= 8 and value not in _registered:  # noqa: PLR2004 - see above
-        _registered.append(value)
+    """Never let `value` reach a log line, nor the password in it if it is an address; 8 characters or more."""
+    password = value.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    for secret in (value, quote(value, safe=""), password, unquote(password)):
+        if len(secret) >= 8 and secret not in _registered:  # noqa: PLR2004 - shorter ones are common words
+            # The longest first, so that a secret which is part of another leaves nothing of it.
+            _registered[:] = sorted([*_registered, secret], key=len, reverse=True)
 
 
 def redact(text: str) -> str:
-    """Return `text` (16,000 characters) without registered secrets, bearer tokens, passwords in addresses."""
+    """Return `text` (16,000 characters) without registered secrets, tokens of headers and queries, user info."""
     for secret in _registered:
         text = text.replace(secret, "***")
-    return _SECRET_TEXT.sub("***", text)[:MAX_TEXT]
+    return _SECRET_TEXT.sub(lambda found: f"{found[1] or ''}***", text)[:MAX_TEXT]
 
 
 def _clean(value: Any, key: str = "", depth: int = 0) -> Any:
@@ -54,9 +61,11 @@ def _clean(value: Any, key: str = "", depth: int = 0) -> Any:
         return value
     if key and _SECRET_KEY.search(key):
         return "***"
-    if isinstance(value, dict) and depth < MAX_DEPTH:
+    if isinstance(value, (dict, list, tuple, set, frozenset)) and depth == MAX_DEPTH:
+        return f"<{type(value).__name__}>"  # its text would show what stands under secret names
+    if isinstance(value, dict):
         return {redact(str(k)): _clean(v, str(k), depth + 1) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)) and depth < MAX_DEPTH:
+    if isinstance(value, (list, tuple, set, frozenset)):
         return [_clean(v, "", depth + 1) for v in value]
     return redact(value if isinstance(value, str) else repr(value))
 
@@ -171,7 +180,9 @@ class _Bridge(logging.Handler):
     """Brings the lines of aiohttp, asyncio and the drivers into the same queue."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = {"level": record.levelname.lower(), "event": record.getMessage(), "source": record.name}
+        line = {"level": record.levelname.lower(), "event": str(record.msg), "source": record.name}
+        with suppress(TypeError, ValueError, KeyError):  # a library's line may not fit its own arguments
+            line["event"] = record.getMessage()
         if record.exc_info:
             line["exception"] = logging.Formatter().formatException(record.exc_info)
         if _sink is not None:
@@ -189,19 +200,15 @@ def configure_logging(settings: Settings, *, stream: IO[str] | None = None) -> E
     _sink = ErrorLog(chosen.directory, chosen.queue_size, stream=stream, console=console)
     level = logging.getLevelNamesMapping()[chosen.level.upper()]
     _configure_structlog(level)
+    logging.captureWarnings(capture=True)  # Python's own lines on stderr are no JSON
     logging.basicConfig(handlers=[_Bridge()], level=max(level, logging.INFO), force=True)
     return _sink
 
 
 def _configure_structlog(level: int) -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.format_exc_info,
-            _queue_record,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-    )
+    context, errors = structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info
+    wrapper = structlog.make_filtering_bound_logger(level)
+    structlog.configure(processors=[context, errors, _queue_record], wrapper_class=wrapper)
 
 
 _configure_structlog(logging.INFO)
@@ -251,6 +258,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._gauges: dict[str, Gauge] = {}
         self._http = _Figures("studio_http_request", "HTTP requests", ("route", "method"), "status")
         self._job = _Figures("studio_job", "Jobs that ended", ("kind",), "state")
         self._call = _Figures("studio_outgoing_call", "Calls to other services", ("client",), "outcome")
@@ -270,8 +278,10 @@ class Metrics:
         self._call.observe((client, outcome), seconds)
 
     def gauge(self, name: str, title: str, read: Callable[[], float]) -> None:
-        """Show what `read` returns at each scrape (queue lengths, drop counters)."""
-        Gauge(name, title, registry=self.registry).set_function(read)
+        """Show what `read` returns at each scrape (queue lengths, drop counters); the last `read` of a name counts."""
+        gauge = self._gauges.get(name) or Gauge(name, title, registry=self.registry)
+        self._gauges[name] = gauge
+        gauge.set_function(read)
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from studio.providers import Providers
     from studio.realtime import Realtime
     from studio.settings import Settings
+    from studio.telemetry import Metrics
 
 S = TypeVar("S")
 CLOSE_S = 1.0
@@ -40,6 +41,7 @@ class Services:
     jobs: Jobs
     providers: Providers
     http: HttpClients
+    metrics: Metrics
 
     def __init__(self) -> None:
         self.provided: dict[type, tuple[str, Any]] = {}
@@ -117,6 +119,11 @@ class PluginContext:
     def http(self) -> HttpClients:
         """The factory of outgoing HTTP clients."""
         return self._services.http
+
+    @property
+    def metrics(self) -> Metrics:
+        """The figures of `/metrics`: `gauge(name, title, read)`."""
+        return self._services.metrics
 
     def provide(self, kind: type[S], implementation: S) -> None:
         """Hand `implementation` to every plugin that asks for `kind`; once per kind."""

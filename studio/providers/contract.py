@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -237,14 +237,18 @@ class FileStorage(Protocol):
         ...
 
 
-class Mail(ProviderModel):
-    """One message to one recipient, as text and optionally HTML. No header may hold a line break."""
+Header = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
+"""Text without line breaks of any script and without control characters: it can never become two headers."""
 
-    to: str
-    subject: str
+
+class Mail(ProviderModel):
+    """One message to one recipient, as text and optionally HTML."""
+
+    to: Header
+    subject: Header
     text: str
     html: str | None = None
-    tags: tuple[str, ...] = ()
+    tags: tuple[Header, ...] = ()
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ import aiohttp_jinja2
 from aiohttp import web
 
 from studio import Model, Request
-from studio_console.outbox import list_mails
+from studio_console.outbox import list_mails, read_eml
 from studio_console.static_files import StaticFiles
 
 HERE = Path(__file__).parent
@@ -37,6 +37,14 @@ async def open_outbox(request: Request) -> web.Response:
     """Return the mails of the local outbox, in development only."""
     context = {"url": request.service(StaticFiles).url, "mails": await list_mails(request.ctx)}
     return _page("console/outbox.html", request, context)
+
+
+async def get_outbox_mail(request: Request, mail_id: str) -> web.Response:
+    """Return one mail of the outbox as an .eml file, in development only."""
+    headers = {"Content-Disposition": f'attachment; filename="{mail_id}.eml"', **NOT_KEPT}
+    return web.Response(
+        body=await read_eml(request.ctx, mail_id), content_type="message/rfc822", headers=headers
+    )
 
 
 async def get_sample(request: Request) -> web.Response:  # noqa: ARG001 - every handler takes the request

@@ -13,12 +13,13 @@ from pydantic import BaseModel
 from studio import NotFoundError, ProviderUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from studio import PluginContext
 
 SHOWN = 50
 _CODE = re.compile(r"\b\d{6,10}\b")
+_LINK = re.compile(r"https?://[^\s<>\"']+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,13 @@ class OutboxMail:
     subject: str
     text: str
     sent_at: str
+    id: str = ""
+    """What `eml()` of the mailer takes."""
+
+    @property
+    def links(self) -> list[str]:
+        """Return the addresses that the mail leads to."""
+        return _LINK.findall(self.text)
 
     @property
     def code(self) -> str | None:
@@ -43,17 +51,26 @@ async def list_mails(ctx: PluginContext) -> list[OutboxMail]:
     A mailer keeps an outbox when it has `list()`: mappings or pydantic models with `to`, `subject`, `text`
     and perhaps `sent_at` (ISO 8601 or UTC ms), newest first.
     """
+    found = _reader(ctx, "list")()
+    mails = await found if inspect.isawaitable(found) else found
+    return [_mail(mail) for mail in mails[:SHOWN]]
+
+
+async def read_eml(ctx: PluginContext, mail_id: str) -> bytes:
+    """Return one mail as the file that would have been sent, from the mailer's `eml(id)`."""
+    return bytes(await _reader(ctx, "eml")(mail_id))
+
+
+def _reader(ctx: PluginContext, name: str) -> Callable[..., Any]:
     if ctx.config.environment != "development":
         raise NotFoundError
     try:
-        kept = getattr(ctx.providers.get("mail"), "list", None)
+        kept = getattr(ctx.providers.get("mail"), name, None)
     except ProviderUnavailableError:
         kept = None
     if kept is None:
         raise NotFoundError("This mailer keeps no outbox: look into your mailbox.")
-    found = kept()
-    mails = await found if inspect.isawaitable(found) else found
-    return [_mail(mail) for mail in mails[:SHOWN]]
+    return kept  # type: ignore[no-any-return]  # what a provider offers beside its protocol is Any
 
 
 def _mail(mail: Mapping[str, Any] | BaseModel) -> OutboxMail:
@@ -61,4 +78,6 @@ def _mail(mail: Mapping[str, Any] | BaseModel) -> OutboxMail:
     sent = known.get("sent_at", known.get("sentAt", ""))
     if isinstance(sent, int):
         sent = datetime.fromtimestamp(sent / 1000, UTC).isoformat(timespec="seconds")
-    return OutboxMail(str(known["to"]), str(known["subject"]), str(known["text"]), str(sent))
+    return OutboxMail(
+        str(known["to"]), str(known["subject"]), str(known["text"]), str(sent), str(known.get("id", ""))
+    )

@@ -12,6 +12,7 @@ ROUTES = [
     Route("GET", "/", handlers.go_to_console, PUBLIC, produces=HTML),
     Route("GET", "/console", handlers.open_console, PUBLIC, produces=HTML),
     Route("GET", "/console/outbox", handlers.open_outbox, PUBLIC, produces=HTML),
+    Route("GET", "/console/outbox/{mail_id}", handlers.get_outbox_mail, PUBLIC, produces="message/rfc822"),
     Route("GET", "/console/sample", handlers.get_sample, PUBLIC, produces="text/plain"),
-    Route("GET", f"{BASE}/{{file_name}}", handlers.get_static, PUBLIC, produces=ANY),
+    Route("GET", f"{BASE}/{{file_name}}", handlers.get_static, PUBLIC, produces=ANY, rate="none"),
 ]

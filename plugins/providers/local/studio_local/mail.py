@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from datetime import UTC, datetime
 from email import policy
 from email.message import EmailMessage
@@ -11,7 +12,7 @@ from email.parser import BytesParser
 from email.utils import format_datetime, make_msgid
 from typing import TYPE_CHECKING, Any
 
-from studio import InvalidInputError, Mail, Model
+from studio import Mail, Model, NotFoundError
 from studio_local.files import write_whole
 from studio_local.settings import LocalSettings
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FROM = "Studio <studio@localhost>"
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class OutboxMail(Model):
@@ -52,6 +54,16 @@ class LocalOutboxMailer:
         mails = await asyncio.to_thread(self._read_all, None)
         return next((mail for mail in mails if mail.to.lower() == to.lower()), None)
 
+    async def eml(self, mail_id: str) -> bytes:
+        """Return one mail as the file it is; raises NotFoundError."""
+        return await asyncio.to_thread(self._eml, mail_id)
+
+    def _eml(self, mail_id: str) -> bytes:
+        path = next(self._folder.glob(f"*-{mail_id}.eml"), None) if _ID.fullmatch(mail_id) else None
+        if path is None:
+            raise NotFoundError("There is no such mail in the outbox.")
+        return path.read_bytes()
+
     def _send(self, mail: Mail, key: str) -> str:
         message_id = hashlib.sha256(key.encode()).hexdigest()[:32]
         if not any(self._folder.glob(f"*-{message_id}.eml")):
@@ -66,9 +78,6 @@ class LocalOutboxMailer:
 
 
 def _message(mail: Mail, now: datetime) -> EmailMessage:
-    for name, value in (("to", mail.to), ("subject", mail.subject), *(("tags", tag) for tag in mail.tags)):
-        if any(ord(character) < 32 or ord(character) == 127 for character in value):  # noqa: PLR2004 - control characters
-            raise InvalidInputError(f"A mail's {name} must hold no line break or control character.")
     message = EmailMessage(policy=policy.SMTP)
     message["From"], message["To"], message["Subject"] = _FROM, mail.to, mail.subject
     message["Date"], message["Message-ID"] = format_datetime(now), make_msgid(domain="localhost")

@@ -1,0 +1,1 @@
+"""Mails: templates, a durable outbox that retries, a preview page."""
