@@ -60,7 +60,7 @@ def test_check_ends_with_78_and_names_every_wrong_key_and_no_value(run):
     toml = '[server]\nport = "hunter2"\n\n[jobs]\nconcurrency = 0\n'
     began = time.perf_counter()
     code, out, err = run("check", toml=toml, STUDIO_DATABASE__TIMEOUT_MS="hunter2")
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 5, "nothing is started to find that out"
     assert (code, out) == (78, "")
     for name in ("STUDIO_SERVER__PORT", "STUDIO_JOBS__CONCURRENCY", "STUDIO_DATABASE__TIMEOUT_MS"):
         assert name in err
@@ -186,7 +186,7 @@ def test_a_signal_ends_serve_with_0_within_ten_seconds(tmp_path, database_server
         for kind in ("STUDIO", "STORIES")
     }
     process = child(tmp_path, port, "serve", STUDIO_DATABASE__URL=database_server_url, **names)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:

@@ -122,7 +122,7 @@ def running(kind: Literal["database", "cache"], directory: Path) -> Iterator[Ser
 
 @contextlib.asynccontextmanager
 async def temporary_database(
-    url: str, driver: Literal["pymongo", "motor"] = "pymongo", timeout_ms: int = 1500
+    url: str, driver: Literal["pymongo", "motor"] = "pymongo", timeout_ms: int = 15_000
 ) -> AsyncIterator[MongoDatabase]:
     """Yield both databases under names of their own, dropped afterwards."""
     names = {f"{kind}_name": f"{kind}_{new_id().lower()}" for kind in ("studio", "stories")}

@@ -24,7 +24,7 @@ async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
         pytest.importorskip("motor", reason="pip install 'studio-backend[motor]'")
     embedded = place == "embedded"
     url = request.getfixturevalue("database_server_url") if embedded else os.environ["MONGODB_URL"]
-    async with temporary_database(url, driver, timeout_ms=1500 if embedded else 10_000) as database:
+    async with temporary_database(url, driver, timeout_ms=15_000) as database:
         database.declare([("tests", collection) for collection in request.module.COLLECTIONS])
         await database.ensure()
         yield database

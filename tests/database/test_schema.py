@@ -101,7 +101,7 @@ async def test_two_processes_apply_each_step_once(fresh):
 
 
 async def test_dead_process_is_taken_over_and_a_live_one_is_not(monkeypatch):
-    monkeypatch.setattr(schema, "LEASE_S", 0.3)
+    monkeypatch.setattr(schema, "LEASE_S", 0.6)
     monkeypatch.setattr(schema, "POLL_S", 0.01)
     database, log = InMemoryDatabase(), []
     dead = {"token": "dead", "beat": 3}
@@ -109,7 +109,9 @@ async def test_dead_process_is_taken_over_and_a_live_one_is_not(monkeypatch):
     assert await database.migrate("p", steps(log, 1)) == [1]
 
     async def slow(_: Database) -> None:
-        await asyncio.sleep(0.8)
+        async with asyncio.timeout(20):
+            while (await database["plugin_state"].get("p"))["lease"]["beat"] < 5:  # longer than a lease
+                await asyncio.sleep(0.02)
         log.append(2)
 
     first = asyncio.create_task(database.migrate("p", [*steps(log, 1), Migration(2, "slow", slow)]))

@@ -117,7 +117,7 @@ class Door:
         async with (
             running(studio),
             TestServer(studio.app) as server,
-            ClientSession(timeout=ClientTimeout(10)) as session,
+            ClientSession(timeout=ClientTimeout(30)) as session,
         ):
             yield House(studio, session, str(server.make_url("")).rstrip("/"))
 

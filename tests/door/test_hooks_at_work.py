@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 from structlog.testing import capture_logs
@@ -166,12 +165,12 @@ async def test_telling_waits_for_nobody_and_a_slow_listener_is_cut_at_the_deadli
 """,
     )
     async with door.open(quick(door.studio())) as house:
-        began = time.perf_counter()
+        plugin = house.studio.loader.records["slow"].plugin
         house.studio.dispatcher.notify("job_changed", {})
-        assert time.perf_counter() - began < 0.01
-        await house.studio.dispatcher.drain()
-        assert time.perf_counter() - began < 1
-        assert house.studio.loader.records["slow"].plugin.ended == "cut"
+        assert plugin.ended is None
+        async with asyncio.timeout(15):
+            await house.studio.dispatcher.drain()
+        assert plugin.ended == "cut"
 
 
 async def test_a_notification_may_take_two_seconds_when_nothing_else_is_said(door):
@@ -265,11 +264,17 @@ async def test_nothing_is_traced_without_the_switch(door):
 
 async def test_background_hanging_notifications_do_not_slow_a_request(door):
     door.company()
-    door.plugin("slow", f"{LISTENER}    await asyncio.sleep(1)")
+    door.plugin(
+        "slow", f"gate = asyncio.Event()\nleft = 0\n{LISTENER}    await self.gate.wait()\n    self.left += 1"
+    )
     studio = door.studio()
-    studio.dispatcher._deadline_s = 0.3
+    studio.dispatcher._deadline_s = 60
     async with door.open(studio) as house:
+        plugin = house.studio.loader.records["slow"].plugin
         for _ in range(50):
             house.studio.dispatcher.notify("job_changed", {})
-        async with asyncio.timeout(0.25):
-            assert (await house.get("/api/good"))[0] == 200
+        assert (await house.get("/api/good"))[0] == 200
+        assert plugin.left == 0
+        plugin.gate.set()
+        await house.studio.dispatcher.drain()
+        assert plugin.left == 50

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from textwrap import dedent
 
 import pytest
@@ -70,9 +69,8 @@ def stubborn(door, how, name="bad", manifest=""):
 async def test_a_start_that_fails_costs_only_its_plugin_and_leaves_nothing_behind(door, how):
     door.company()
     stubborn(door, how)
-    began = time.perf_counter()
-    async with door.open(STUDIO_PLUGINS__START_DEADLINE_S="0.3", STUDIO_PLUGINS__WARN_S="0.1") as house:
-        assert time.perf_counter() - began < 3
+    deadline_s = "0.3" if how == "hangs" else "20"
+    async with door.open(STUDIO_PLUGINS__START_DEADLINE_S=deadline_s, STUDIO_PLUGINS__WARN_S="0.1") as house:
         bad = await house.plugin("bad")
         assert (bad["state"], bad["phase"]) == ("failed", "start")
         assert BREAKS[how][1] in bad["error"]
@@ -158,12 +156,13 @@ async def test_retry_repeats_the_lifespan_only_and_the_plugin_is_ready(door):
 
 async def test_all_tries_share_one_deadline(door):
     door.company()
-    stubborn(door, "hangs")
-    began = time.perf_counter()
+    door.plugin(
+        "bad", f"tries = 0\n{LIFESPAN}    type(self).tries += 1\n    await asyncio.Event().wait()\n    yield"
+    )
     policy = {"STUDIO_PLUGINS__ON_FAILURE": '{"bad": "retry"}', "STUDIO_PLUGINS__START_DEADLINE_S": "0.3"}
     async with door.open(**policy) as house:
-        assert time.perf_counter() - began < 3
         assert (await house.plugin("bad"))["state"] == "failed"
+        assert house.studio.loader.records["bad"].plugin.tries == 1
 
 
 async def test_the_policy_fail_ends_the_start_and_stops_who_had_started(door):
@@ -303,11 +302,9 @@ async def test_a_stop_that_fails_does_not_keep_the_others_from_stopping(door, en
     door.plugin("bad", f"{LIFESPAN}    yield\n    {end}", manifest=", requires=('calm',)")
     door.plugin("calm", "out = False\n" + LIFESPAN + "    yield\n    type(self).out = True")
     studio = door.studio(STUDIO_SERVER__SHUTDOWN_S="0.8")
-    began = time.perf_counter()
     with capture_logs() as lines:
-        async with running(studio):
+        async with asyncio.timeout(15), running(studio):
             pass
-    assert time.perf_counter() - began < 3
     assert studio.loader.records["calm"].plugin.out
     assert [line["plugin"] for line in lines if line["event"] == "plugin_stop_failed"] == ["bad"]
 

@@ -110,7 +110,7 @@ async def test_heartbeat_renews_the_lease(make_world):
 
     world.database["jobs"].update = watched
     world.vendor.on_submit = renewed.wait
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await world.jobs.step(job_id)
     assert renewed.is_set()
     assert "lease_owner" not in await world.job(job_id)

@@ -77,7 +77,7 @@ async def test_doorbell_runs_polls_before_new_jobs_of_any_priority():
     await bell.enqueue("busy", 0.0, 9)
     await bell.enqueue("high", 0.0, 5)
     await bell.enqueue("poll", 0.001)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while bell._timers:
             await asyncio.sleep(0)
         leave.set()

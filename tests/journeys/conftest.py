@@ -18,6 +18,8 @@ from studio.testing.client import Client
 from studio.testing.servers import free_port
 
 STORY = Path(__file__).with_name("the-long-night.fountain")
+PATIENCE = 4.0
+"""How many times slower than a quiet machine one may be that others keep busy: deadlines only find what hangs."""
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -41,7 +43,7 @@ class Installation:
     def log(self) -> str:
         return (self.folder / "server.log").read_text(errors="replace")
 
-    async def start(self, within_s: float = 40.0) -> float:
+    async def start(self, within_s: float = 120.0) -> float:
         """Start the server; return the seconds until it was ready."""
         began = time.monotonic()
         with (self.folder / "server.log").open("ab") as log:
@@ -52,7 +54,7 @@ class Installation:
         async with ClientSession(timeout=ClientTimeout(5)) as session, asyncio.timeout(within_s):
             while True:
                 assert self.process.returncode is None, self.log[-3000:]
-                with suppress(ClientError):
+                with suppress(ClientError, TimeoutError):
                     async with session.get(f"{self.base}/readyz") as answer:
                         if answer.status == 200:
                             return time.monotonic() - began
@@ -67,7 +69,7 @@ class Installation:
         """Ask the server to end; return its exit code and the seconds it took."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        code = await asyncio.wait_for(self.process.wait(), 20)
+        code = await asyncio.wait_for(self.process.wait(), 60)
         return code, time.monotonic() - began
 
     def server_pid(self, name: str) -> int:
@@ -163,8 +165,8 @@ class Film:
         """Ids of all jobs that the server said yes to."""
 
     async def answer(self, method, path, json=None, expected=(200, 201, 202), **options):
-        """Return the JSON of one answer; a server that is away or busy is asked again for 30 s."""
-        give_up = time.monotonic() + 30
+        """Return the JSON of one answer; a server that is away or busy is asked again for two minutes."""
+        give_up = time.monotonic() + 30 * PATIENCE
         while True:
             try:
                 found = await self.client.call(method, path, json, **options)
@@ -212,10 +214,10 @@ class Film:
 
     async def until(self, ids, enough, within_s):
         """Look at the jobs until `enough(jobs)` holds, and return them."""
-        give_up = time.monotonic() + within_s
+        give_up = time.monotonic() + within_s * PATIENCE
         while not enough(jobs := await self.jobs(ids)):
             shown = [(job["kind"], job["state"], job["progress"]["pct"], job["error"]) for job in jobs]
-            assert time.monotonic() < give_up, f"not within {within_s} s: {shown}"
+            assert time.monotonic() < give_up, f"not within {PATIENCE} x {within_s} s: {shown}"
             await asyncio.sleep(0.1)
         return jobs
 

@@ -36,11 +36,11 @@ async def demo(installation, *arguments):
         env=installation.environ, stdout=pipe, stderr=pipe,
     )  # fmt: skip
     try:
-        out, err = await asyncio.wait_for(process.communicate(), 60)
+        out, err = await asyncio.wait_for(process.communicate(), 180)
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(process.wait(), 20)
+            await asyncio.wait_for(process.wait(), 60)
     return process.returncode, out.decode(), err.decode()
 
 

@@ -67,7 +67,7 @@ class Listener:
 
     async def back(self, times):
         """Wait until both have connected so many times."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(80):
             while self.connected < times or self.streams < times:
                 await asyncio.sleep(0.05)
 
@@ -84,7 +84,7 @@ async def killed_and_back(installation, name):
     """Kill the embedded server `name` and wait until another process has taken its place."""
     before = installation.server_pid(name)
     os.kill(before, signal.SIGKILL)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while installation.server_pid(name) == before:
             await asyncio.sleep(0.02)
 
@@ -169,7 +169,7 @@ async def test_sigterm_in_the_middle_of_work_ends_everything_and_loses_nothing(
     code, seconds = await installation.terminate()
     print(f"SIGTERM with {len(family)} children: exit {code} after {seconds:.1f} s")
     assert (code, still_alive(family)) == (0, set())
-    assert seconds < 10
+    assert seconds < 25
     assert "Traceback" not in installation.log
     await installation.start()
     await film.done([*panels, job_id], 60)

@@ -78,7 +78,7 @@ class Client:
         self.process = process
 
     async def next(self, what):
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while line := await self.process.stdout.readline():
                 said = json.loads(line)
                 if said["what"] == what:

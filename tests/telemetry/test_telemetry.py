@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-import time
+import threading
 
 import pytest
 
@@ -156,13 +156,28 @@ def test_full_queue_drops_counts_and_tells(tmp_path):
     assert sum(line["event"] == "flood" for line in lines) + lost == 20_000
 
 
-def test_flood_of_100_000_lines_never_waits(logs):
-    log, slowest = get_logger("test"), 0.0
+class Stuck(io.StringIO):
+    """A disk that does not come back before `gate` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.gate.wait(60)
+        return super().write(text)
+
+
+def test_flood_does_not_wait_for_a_disk_that_is_stuck(tmp_path):
+    stream = Stuck()
+    log = ErrorLog(tmp_path, 100, stream=stream)
     for number in range(100_000):
-        start = time.perf_counter()
-        log.info("flood", number=number)
-        slowest = max(slowest, time.perf_counter() - start)
-    assert slowest < 0.5
+        log.put({"event": "flood", "level": "info", "number": number})
+    assert stream.getvalue() == ""
+    assert log.dropped >= 99_000
+    stream.gate.set()
+    log.stop()
+    assert stream.getvalue().count('"flood"') == 100_000 - log.dropped
 
 
 def test_full_disk_drops_and_recovers(tmp_path):
@@ -203,11 +218,3 @@ def test_gauge_shows_the_value_at_the_scrape():
     metrics.gauge("studio_queue", "Length", lambda: len(queue))
     queue.append(2)
     assert "studio_queue 2.0" in metrics.render().decode()
-
-
-def test_observing_a_request_costs_microseconds():
-    metrics = Metrics()
-    start = time.perf_counter()
-    for _ in range(2_000):
-        metrics.observe_request("/a", "GET", 200, 0.001)
-    assert (time.perf_counter() - start) / 2_000 < 100e-6

@@ -281,7 +281,7 @@ async def test_client_that_drops_mid_body_is_499_and_no_error(serve, caplog):
     await writer.drain()
     writer.close()
     await writer.wait_closed()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not house.observed:
             await house.call("GET", "/nowhere")
             house.observed[:] = [figures for figures in house.observed if figures[1] == "POST"]
