@@ -65,8 +65,10 @@ class PanelKind:
     async def _references(self, view: StoryView, shot: Doc) -> list[str]:
         cast = [view.characters[i] for i in shot["character_ids"] if i in view.characters]
         ids = [asset_id for one in cast for asset_id in one.get("ref_asset_ids", ())][:MAX_REFERENCES]
-        found = await self._assets.assets(ids)
-        return [found[i]["blob"]["key"] for i in ids if i in found and found[i]["kind"] == "image"]
+        taken = (await self._assets.assets(ids)).values()
+        mine = shot["project_id"]  # anybody may write any id into a character: another project's is nobody's
+        keys = {a["_id"]: a["blob"]["key"] for a in taken if (a["kind"], a["project_id"]) == ("image", mine)}
+        return [keys[i] for i in ids if i in keys]
 
     async def request(self, job: Doc) -> ImageRequest:
         """Build the provider's request from the order."""

@@ -1,0 +1,137 @@
+"""A whole Studio in memory with an owner, a stranger who owns as much, a viewer of the owner's and an admin."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import ClientSession
+
+from studio import new_id
+from studio.testing.client import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+NAME = "security_crawl"
+MARK = "zq7canary"
+"""Stands in everything that belongs to the owner, so that it can be found where it must not be."""
+STORY = f"""Title: {MARK}
+
+INT. {MARK} KITCHEN - NIGHT
+
+Ann puts the kettle on the table.
+
+ANN
+The {MARK} is cold.
+"""
+
+
+def load_crawl() -> Any:
+    """Load crawl.py once per run."""
+    if NAME not in sys.modules:
+        spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("crawl.py"))
+        assert spec
+        assert spec.loader
+        sys.modules[NAME] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[NAME])
+    return sys.modules[NAME]
+
+
+@dataclass
+class Stage:
+    """Who plays: the owner, a stranger, a viewer of the owner's project, an admin of the platform."""
+
+    api: Any
+    owner: Any
+    stranger: Any
+    viewer: Any
+    admin: Any
+    viewer_may: frozenset[str]
+    platform: frozenset[str]
+    """The permissions that only an admin holds."""
+    renew: Callable[[Any], Awaitable[None]]
+    """Signs a player in again, whose session was ended."""
+    another: Callable[[], Awaitable[Any]]
+    """Makes one more owner, with all that the first had."""
+    studio: Any
+    """The platform behind it, where only a look inside shows what was done."""
+
+
+@pytest.fixture(scope="package")
+async def stage(tmp_path_factory):
+    crawl, folder = load_crawl(), tmp_path_factory.mktemp("security")
+    more = {"STUDIO_AUTH__ADMINS": '["admin@example.org"]'}
+    async with serving(folder, **more) as nobody, ClientSession(auto_decompress=True) as session:
+        document = (await nobody.get("/api/openapi.json")).json
+        api = crawl.Api(session, nobody._base, document)
+        viewer, admin = await nobody.sign_in("viewer@example.org"), await nobody.sign_in("admin@example.org")
+        roles = (await admin.get("/api/rbac/roles")).json["items"]
+        may = next(frozenset(role["permissions"]) for role in roles if role["key"] == "viewer")
+        rights = (await admin.get("/api/rbac/permissions")).json["items"]
+        platform = frozenset(right["name"] for right in rights if right["scope"] == "platform")
+        others = [crawl.Owner(p.user["email"], p.tokens["accessToken"]) for p in (viewer, admin)]
+
+        async def renew(person: Any) -> None:
+            person.token = (await nobody.sign_in(person.address)).tokens["accessToken"]
+
+        async def another() -> Any:
+            return await made_owner(f"{new_id().lower()}@example.org", STORY)
+
+        async def made_owner(address: str, text: str) -> Any:
+            person = await seed(crawl, nobody, address, text)
+            await api.explore(person, others[1], platform)
+            return person
+
+        owner = await made_owner(f"{MARK}-owner@example.org", STORY)
+        stranger = await made_owner("stranger@example.org", STORY.replace(MARK, "plain"))
+        yield Stage(api, owner, stranger, *others, may, platform, renew, another, nobody.studio)
+
+
+async def seed(crawl: Any, nobody: Any, address: str, text: str) -> Any:
+    """Make one of each thing that the schemas alone cannot make, and remember where it can be found."""
+    await nobody.sign_in(address)  # a second session, to be ended by others
+    client = await nobody.sign_in(address)
+    title = text.splitlines()[0].removeprefix("Title: ")
+    project = await made(client, "/api/workbench/projects", {"name": title, "stylePrompt": title})
+    about = {"projectId": project["id"]}
+    story = await made(client, "/api/stories", {**about, "text": text, "title": title, "format": "fountain"})
+    begun = await made(client, f"/api/stories/{story['id']}/breakdown", None)
+    await client.wait_for(f"/api/assetGen/jobs/{begun['jobId']}", lambda job: job["state"] == "succeeded")
+    tree = (await client.get(f"/api/stories/{story['id']}/tree")).json
+    await made(client, f"/api/stories/{story['id']}/props", {"name": title})
+    target = {"type": "shot", "id": tree["shots"][0]["id"], "slot": "panel"}
+    panel = await made(client, "/api/assetGen/generate", {"target": target})
+    await client.wait_for(f"/api/assetGen/jobs/{panel['job']['id']}", lambda job: job["state"] == "succeeded")
+    await made(client, "/api/workbench/timelines", {"storyId": story["id"], "name": title})
+    voice = {"storyId": story["id"], "characterId": tree["characters"][0]["id"], "rate": 150}
+    assert (await client.put("/api/assetGen/voice-settings", voice)).status == 200
+    member = {"email": "viewer@example.org", "roleKey": "viewer"}
+    await made(client, f"/api/rbac/projects/{project['id']}/collaborators", member)
+    found = crawl.Owner(address, client.tokens["accessToken"])
+    found.names |= {"project_id": project["id"], "story_id": story["id"], "shot_id": target["id"]}
+    found.samples |= {
+        "POST /api/assetGen/generate": {"target": target},
+        "POST /api/assetGen/estimate": {"storyId": story["id"]},
+        "POST /api/stories": {**about, "text": text},
+        "PATCH /api/rbac/projects/{project_id}/collaborators/{collaborator_id}": {"roleKey": "viewer"},
+    }
+    for kind, parts in tree.items():
+        found.segments[kind] = parts[0] if isinstance(parts, list) and parts else parts
+    found.take(tree)
+    return found
+
+
+async def made(client: Any, path: str, body: Any) -> Any:
+    answer = await client.post(path, body)
+    assert answer.status in (200, 201, 202), (path, answer)
+    return answer.json
+
+
+@pytest.fixture
+def mark():
+    return MARK

@@ -1,0 +1,328 @@
+"""Every route of the OpenAPI document, as it runs, against everybody who may not use it.
+
+What a caller may is read from the document (`x-permission`) and from the roles' own list. A new plugin is
+covered without being named: its objects are found through its own lists and creations.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+pytestmark = pytest.mark.http
+NO_OBJECT = {
+    "GET /console/static/{file_name}": "files of the console's page, the same for everybody",
+}
+"""Routes with path parameters for which nobody can have an object, each with its reason."""
+OPEN_TO_ALL_USERS: dict[str, str] = {}
+"""Routes with path parameters that take any signed-in user, each with its reason."""
+CHECKED_WHEN_USED = {
+    "refAssetIds": "test_references.py: a panel takes no picture of another project",
+    "voiceSettingId": "no code reads a setting through it; it only marks the voices stale",
+    "POST /api/stories/scenes/{scene_id}/reorder sceneId": "moves shots only; of a scene nobody reads it",
+}
+"""Id fields that a foreign id may be written into, each with what keeps it from being of use."""
+MALFORMED = (
+    "nix", "0", "-1", "undefined", '{"$ne":null}', "[$ne]", "$where", "a.b", "..", "../../etc/passwd", "%",
+    "\0", "a\r\nb", "' OR 1=1--", "\u202e\U0001f600", "x" * 3000,
+)  # fmt: skip
+OPERATORS = ({"$ne": None}, {"$gt": ""}, {"$where": "sleep(3000)"}, {"$regex": "(a+)+$"})
+EXTRA = {
+    "_id": "1", "id": "1", "ownerId": "1", "owner_id": "1", "userId": "1", "role": "admin", "platformRole": "admin",
+    "status": "deleted", "credits": 10**9, "costUusd": 0, "createdAt": 1, "deletedAt": None,
+    "scopes": ["*"],     "$set": {"role": "admin"}, "$where": "1", "__proto__": {"admin": True}, "apiBase": "http://127.0.0.1:9",
+    "baseUrl": "http://127.0.0.1:9", "headers": {"Authorization": "x"},
+}  # fmt: skip
+BAD_TOKENS = (
+    "x", "null", '{"$ne":null}', "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9.", "a.b.c", "\u00e9", "x" * 7000, "studio_x",
+)  # fmt: skip
+REFUSED = {400, 404, 405, 409, 414, 422}
+
+
+class Findings:
+    """Collects what is wrong, so that one run names it all."""
+
+    def __init__(self, stage):
+        self.stage, self.found = stage, []
+
+    async def send(self, call, person):
+        answer = await self.stage.api.send(call, person and person.token)
+        if person and call.operation.permission == "signed_in" and call.operation.method == "POST":
+            await self.stage.renew(person)  # it may have been a sign-out
+        self.expect(answer.status < 500, call, answer, "a server's error")
+        self.expect("Traceback" not in answer.text, call, answer, "a traceback")
+        self.expect(
+            answer.status != 429, call, answer, "the rate limit hides what is tested: raise it for this file"
+        )
+        return answer
+
+    def expect(self, good, call, answer, what):
+        if not good:
+            self.found.append(
+                f"{call.operation} ({what}): sent {call.sent()[:300]} {call.headers}, got {answer}"
+            )
+
+    def no_foreign(self, call, answer, mark):
+        """Nothing of the owner's is in the answer, but what the caller said itself."""
+        ids = {
+            i
+            for i in self.stage.owner.ids - self.stage.stranger.ids
+            if i in answer.text and i not in call.sent()
+        }
+        self.expect(
+            mark not in answer.text and not ids, call, answer, f"something of the owner's: {ids or mark}"
+        )
+
+    def report(self):
+        assert not self.found, f"{len(self.found)} findings:\n" + "\n".join(self.found[:40])
+
+
+@pytest.fixture
+def findings(stage):
+    return Findings(stage)
+
+
+@pytest.fixture
+def calls(stage):
+    """Return the owner's own request for each route that can be built."""
+    found = []
+    for operation in stage.api.operations:
+        with suppress(LookupError):  # the first test names it
+            found.append(stage.api.build(operation, stage.owner))
+    return found
+
+
+def test_every_path_parameter_has_a_real_object_of_the_owner(stage):
+    lacking = []
+    for operation in stage.api.operations:
+        if str(operation) in NO_OBJECT:
+            continue
+        try:
+            stage.api.build(operation, stage.owner)
+        except LookupError as error:
+            lacking.append(str(error))
+    assert not lacking, (
+        "make one in `seed` of tests/security/conftest.py, or list the route in NO_OBJECT with a reason:\n"
+        + "\n".join(lacking)
+    )
+
+
+def test_lists_of_exceptions_name_only_routes_that_exist(stage):
+    known = {str(o) for o in stage.api.operations}
+    assert not (NO_OBJECT.keys() | OPEN_TO_ALL_USERS.keys()) - known
+
+
+def test_every_route_names_a_permission_that_exists(stage):
+    told = {o.permission for o in stage.api.operations}
+    assert "" not in told
+    assert {"public", "signed_in", "project:read", "project:delete", "platform:operate"} <= told
+
+
+async def test_nobody_gets_in_without_a_token(findings, calls, mark):
+    for call in calls:
+        answer = await findings.send(call, None)
+        if not call.operation.public:
+            findings.expect(answer.status == 401, call, answer, "no token, wanted 401")
+        findings.no_foreign(call, answer, mark)
+    findings.report()
+
+
+async def test_bad_tokens_are_no_tokens(findings, calls):
+    for call in calls:
+        if call.operation.public:
+            continue
+        for token in BAD_TOKENS:
+            shown = replace(call, headers={"Authorization": f"Bearer {token}", **call.headers})
+            answer = await findings.send(shown, None)
+            findings.expect(answer.status == 401, call, answer, f"token {token[:20]!r}, wanted 401")
+    findings.report()
+
+
+async def test_a_stranger_gets_nothing_of_the_owners(findings, stage, calls, mark):
+    for call in calls:
+        answer = await findings.send(call, stage.stranger)
+        findings.no_foreign(call, answer, mark)
+        operation = call.operation
+        named = operation.parameters and str(operation) not in OPEN_TO_ALL_USERS
+        if operation.permission not in ("public", "signed_in") or (
+            operation.permission == "signed_in" and named
+        ):
+            findings.expect(
+                answer.status in (403, 404),
+                call,
+                answer,
+                "a stranger; wanted 404 or 403, after a body that is good",
+            )
+    findings.report()
+
+
+async def test_a_viewer_may_what_the_role_says_and_no_more(findings, stage, calls):
+    for call in calls:
+        permission = call.operation.permission
+        if permission in ("public", "signed_in"):
+            continue
+        answer = await findings.send(call, stage.viewer)
+        if permission in stage.viewer_may:
+            findings.expect(answer.status not in (401, 403, 404), call, answer, "a viewer may this")
+        else:
+            findings.expect(answer.status == 403, call, answer, "a viewer may not this, wanted 403")
+    findings.report()
+
+
+async def test_a_users_own_parent_opens_no_foreign_child(findings, stage, calls, mark):
+    """Paths such as /projects/{mine}/collaborators/{theirs}, both ways round."""
+    tried = 0
+    for call in calls:
+        if len(call.values) < 2:
+            continue
+        own = stage.api.build(call.operation, stage.stranger).values
+        for name in call.values:
+            if own[name] == call.values[name]:
+                continue  # a number, such as a version
+            tried += 1
+            mixed = replace(call, values=own | {name: call.values[name]})
+            answer = await findings.send(mixed, stage.stranger)
+            findings.expect(answer.status in (403, 404), mixed, answer, f"a foreign {name}")
+            findings.no_foreign(mixed, answer, mark)
+    findings.report()
+    assert tried
+
+
+async def test_foreign_ids_in_a_body_or_query_are_refused(findings, stage, calls, mark):
+    """A user's own request in which one id is the owner's; of a query's filter an empty list is answer enough."""
+    for call in calls:
+        own = stage.api.build(call.operation, stage.stranger)
+        for name, mixed in with_foreign_ids(stage, own):
+            answer = await findings.send(mixed, stage.stranger)
+            findings.no_foreign(mixed, answer, mark)
+            empty = call.operation.method == "GET" and '"items":[]' in answer.text
+            checked = empty or {name, f"{call.operation} {name}"} & CHECKED_WHEN_USED.keys()
+            if call.operation.permission not in ("public", "signed_in") and not checked:
+                findings.expect(not answer.good, mixed, answer, f"a foreign {name} was taken")
+    findings.report()
+
+
+def with_foreign_ids(stage, own):
+    """Yield each id field's name and the request with the owner's object there."""
+    for number, (name, _) in enumerate(own.query):
+        if foreign := stage.owner.named(name):
+            yield name, replace(own, query=(*own.query[:number], (name, foreign), *own.query[number + 1 :]))
+    fields = stage.api.sampler.fields(own.operation.body) if own.operation.body else {}
+    for name, schema in fields.items():
+        kind = stage.api.sampler.plain(schema).get("type")
+        if name.endswith(("Id", "Ids")):
+            foreign = stage.owner.named(name.removesuffix("s")) or stage.owner.names["shot_id"]
+            yield (
+                name,
+                replace(own, body={**(own.body or {}), name: [foreign] if kind == "array" else foreign}),
+            )
+    for name, inner in (own.body or {}).items():
+        if isinstance(inner, dict) and "id" in inner:
+            yield name, replace(own, body={**own.body, name: {**inner, "id": stage.owner.names["shot_id"]}})
+
+
+async def test_malformed_ids_are_refused(findings, stage, calls):
+    for call in calls:
+        for name in call.values:
+            for bad in MALFORMED:
+                wrong = replace(call, values=call.values | {name: bad})
+                answer = await findings.send(wrong, stage.owner)
+                if not call.operation.public:
+                    findings.expect(answer.status in REFUSED, wrong, answer, "a malformed id")
+    findings.report()
+
+
+async def test_operators_in_the_query_are_refused(findings, stage, calls):
+    for call in calls:
+        for name in call.operation.query:
+            others = tuple(pair for pair in call.query if pair[0] != name)
+            for operator in ("[$gt]", "[$ne]", "[]", ".$gt"):
+                wrong = replace(call, query=(*others, (f"{name}{operator}", "")))
+                answer = await findings.send(wrong, stage.owner)
+                findings.expect(answer.status == 422, wrong, answer, "an operator in a name, wanted 422")
+            for operator in OPERATORS:
+                wrong = replace(call, query=(*others, (name, json.dumps(operator))))
+                answer = await findings.send(wrong, stage.stranger)
+                private = call.operation.permission not in ("public", "signed_in")
+                findings.expect(not (private and answer.good), wrong, answer, "an operator as value")
+    findings.report()
+
+
+async def test_operators_in_the_body_are_refused(findings, stage, calls):
+    for call in calls:
+        for name, schema in stage.api.sampler.fields(call.operation.body or {}).items():
+            if stage.api.sampler.plain(schema).get("type") == "object":
+                continue  # its own fields are tried as extra fields
+            for operator in OPERATORS:
+                wrong = replace(call, body={**call.body, name: operator})
+                answer = await findings.send(wrong, stage.owner)
+                findings.expect(answer.status == 422, wrong, answer, "an operator, wanted 422")
+    findings.report()
+
+
+async def test_extra_fields_are_refused_in_every_object_of_a_body(findings, stage, calls):
+    for call in calls:
+        if not call.operation.body:
+            continue
+        objects = [(), *((name,) for name, value in call.body.items() if isinstance(value, dict))]
+        for path in objects:
+            known = call.body[path[0]] if path else stage.api.sampler.fields(call.operation.body)
+            for name, value in EXTRA.items():
+                if name in known:
+                    continue
+                body = (
+                    {**call.body, path[0]: {**call.body[path[0]], name: value}}
+                    if path
+                    else {**call.body, name: value}
+                )
+                answer = await findings.send(replace(call, body=body), stage.owner)
+                findings.expect(
+                    answer.status == 422, replace(call, body=body), answer, "an extra field, wanted 422"
+                )
+    findings.report()
+
+
+async def test_a_body_of_another_kind_is_refused(findings, stage, calls):
+    for call in calls:
+        if not call.operation.media:
+            continue
+        for kind in ("text/csv", "application/x-www-form-urlencoded", "application/x-python-pickle"):
+            wrong = replace(call, body=None, data=b'{"a": 1}', headers={"Content-Type": kind})
+            answer = await findings.send(wrong, stage.owner)
+            wanted = {400, 415} if call.operation.public and not call.operation.body else {415}
+            findings.expect(answer.status in wanted, wrong, answer, "a body of another kind, wanted 415")
+    findings.report()
+
+
+async def test_methods_that_the_document_does_not_name_are_refused(findings, stage, calls):
+    for call in calls:
+        for method in ("GET", "PUT", "POST", "PATCH", "DELETE", "TRACE", "PROPFIND"):
+            if any(o.method == method and o.matches(call.operation.path) for o in stage.api.operations):
+                continue
+            other = replace(call, operation=replace(call.operation, method=method), body=None, data=None)
+            answer = await findings.send(other, stage.owner)
+            findings.expect(answer.status in (404, 405), other, answer, "a method that nobody declared")
+    findings.report()
+
+
+async def test_the_owner_and_the_admin_get_through_with_the_same_requests(findings, stage, calls):
+    """The refusals above mean something: the very same requests reach what is asked for. Comes last: it deletes."""
+    order = ("GET", "OPTIONS", "PUT", "PATCH", "POST", "DELETE")
+    for call in sorted(calls, key=lambda c: order.index(c.operation.method)):
+        if call.operation.public:
+            continue
+        answer = await findings.send(call, holder(stage, call, stage.owner))
+        if answer.status in (401, 404):  # an earlier call ended the session or deleted the object
+            fresh = await stage.another()
+            call = stage.api.build(call.operation, fresh)  # noqa: PLW2901 - the same request once more
+            answer = await findings.send(call, holder(stage, call, fresh))
+        findings.expect(answer.status not in (401, 403, 404, 415), call, answer, "the owner's own request")
+    findings.report()
+
+
+def holder(stage, call, owner):
+    """Return who holds the permission of a call: the admin of a platform's, or the owner."""
+    return stage.admin if call.operation.permission in stage.platform else owner
