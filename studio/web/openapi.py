@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from studio.model import Doc
     from studio.web.route import Route
 
-_TEXT = {"type": "string"}
+_TEXT, _BEARER = {"type": "string"}, {"type": "http", "scheme": "bearer"}
 _PROBLEM = {
     "type": "object",
     "required": ["type", "title", "status", "code", "detail", "requestId"],
@@ -51,7 +51,10 @@ def build_openapi(routes: Sequence[tuple[str, Route]], title: str, version: str)
         "paths": paths,
         "components": {
             "schemas": {"Problem": _PROBLEM, **dict(sorted(definitions.items()))},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {**_BEARER, "description": "An access token."},
+                "apiKey": {**_BEARER, "description": "An API key with the scope in `x-permission`."},
+            },
         },
     }
 
@@ -97,7 +100,7 @@ def _operation(
         "responses": {
             str(status): answer for status, answer in sorted(_responses(route, plan, schemas).items())
         },
-        "security": [] if route.permission == PUBLIC else [{"bearer": []}],
+        "security": [] if route.permission == PUBLIC else [{"bearer": []}, {"apiKey": []}],
         "x-permission": route.permission,
     }
     if rest.strip():

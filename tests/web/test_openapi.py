@@ -111,7 +111,7 @@ def test_operation_tells_permission_tag_and_text(document):
     assert create["x-permission"] == "story:write"
     assert create["tags"] == ["stories"]
     assert (create["summary"], create["description"]) == ("Create a story.", "It starts as a draft.")
-    assert create["security"] == [{"bearer": []}]
+    assert create["security"] == [{"bearer": []}, {"apiKey": []}]
     assert document["paths"]["/healthz"]["get"]["security"] == []
     assert document["paths"]["/api/film"]["get"]["summary"] == "The film"
 

@@ -6,7 +6,9 @@ import orjson
 from aiohttp import web
 
 from studio import Doc, Page, PageQuery, Request
+from studio_auth.keys import ApiKeyService, refuse_keys
 from studio_auth.models import (
+    ApiKeyCreate,
     OtpRequest,
     OtpRequested,
     OtpVerify,
@@ -69,12 +71,14 @@ def _is_https(request: Request) -> bool:
 
 async def logout(request: Request) -> web.Response:
     """End the caller's session."""
+    refuse_keys(request.actor)
     await request.service(AccountService).sign_out(request.actor)
     return _signed_out()
 
 
 async def logout_all(request: Request) -> web.Response:
-    """End every session of the caller."""
+    """End every session of the caller; API keys live on."""
+    refuse_keys(request.actor)
     await request.service(AccountService).revoke_all(request.actor.user_id)
     return _signed_out()
 
@@ -92,14 +96,35 @@ async def get_me(request: Request) -> Doc:
 
 async def update_me(request: Request, body: UserUpdate) -> Doc:
     """Change the caller's account."""
+    refuse_keys(request.actor)
     return await request.service(AccountService).update_me(request.actor, body)
 
 
 async def list_sessions(request: Request, query: PageQuery) -> Page:
     """List the caller's sessions, newest first."""
+    refuse_keys(request.actor)
     return await request.service(AccountService).list_sessions(request.actor, query)
 
 
 async def revoke_session(request: Request, session_id: str) -> None:
     """End one of the caller's sessions."""
+    refuse_keys(request.actor)
     await request.service(AccountService).revoke(request.actor.user_id, session_id)
+
+
+async def create_api_key(request: Request, body: ApiKeyCreate) -> Doc:
+    """Make an API key; the answer shows it this once."""
+    refuse_keys(request.actor)
+    return await request.service(ApiKeyService).create_api_key(request.actor, body)
+
+
+async def list_api_keys(request: Request, query: PageQuery) -> Page:
+    """List the caller's API keys, newest first, without their secrets."""
+    refuse_keys(request.actor)
+    return await request.service(ApiKeyService).list_api_keys(request.actor, query)
+
+
+async def revoke_api_key(request: Request, key_id: str) -> None:
+    """Revoke one of the caller's API keys."""
+    refuse_keys(request.actor)
+    await request.service(ApiKeyService).revoke_api_key(request.actor, key_id)

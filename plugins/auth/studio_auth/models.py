@@ -80,3 +80,33 @@ class SessionPublic(Model):
     current: bool = False
     created_at: int
     last_seen_at: int
+
+
+class ApiKeyCreate(Model):
+    """A key to make. `scopes` are permissions, and "signed_in" for what a user owns without a project."""
+
+    name: Annotated[
+        str, StringConstraints(min_length=1, max_length=120, pattern=PLAIN, strip_whitespace=True)
+    ]
+    scopes: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=100)]], Field(min_length=1, max_length=100)
+    ]
+    expires_in_days: Annotated[int, Field(ge=1, le=3650)] = 90
+
+
+class ApiKeyPublic(Model):
+    """A key as its owner sees it; times in UTC ms, `last_used_at` to five minutes."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: list[str]
+    created_at: int
+    expires_at: int
+    last_used_at: int | None = None
+
+
+class ApiKeyCreated(ApiKeyPublic):
+    """A new key. `key` is the secret, to be sent as `Authorization: Bearer stk_…`; it is shown this once."""
+
+    key: str

@@ -16,6 +16,7 @@ from studio import (
     StudioHooks,
     hookimpl,
 )
+from studio_auth.keys import ApiKeyService, key_shown
 from studio_auth.otp import OtpService
 from studio_auth.routes import ROUTES
 from studio_auth.service import AccountService
@@ -39,7 +40,7 @@ class Plugin(StudioHooks):
 
     @hookimpl
     def register_collections(self, ctx: PluginContext) -> list[Collection]:
-        """Return users, codes and sessions."""
+        """Return users, codes, sessions and API keys."""
         return [
             Collection("users", indexes=(Index((("email", 1),), unique=True),)),
             Collection(
@@ -54,6 +55,10 @@ class Plugin(StudioHooks):
                     Index((("expires_at", 1),), ttl_s=0),
                 ),
             ),
+            Collection(
+                "api_keys",
+                indexes=(Index((("prefix", 1),), unique=True), Index((("user_id", 1), ("_id", -1)))),
+            ),
         ]
 
     @hookimpl
@@ -64,12 +69,16 @@ class Plugin(StudioHooks):
         tokens = Tokens(settings, production=ctx.config.environment == "production")
         self._accounts = AccountService(ctx, settings, tokens)
         ctx.provide(AccountService, self._accounts)
+        self._keys = ApiKeyService(ctx, self._accounts)
+        ctx.provide(ApiKeyService, self._keys)
         ctx.provide(OtpService, OtpService(ctx, settings, tokens.pepper))
         ctx.provide(UserDirectory, self._accounts)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
         yield
         await self._accounts.memory.close()
+        await self._keys.memory.close()
 
     @hookimpl
     async def authenticate(self, ctx: PluginContext, credentials: Credentials) -> Actor | None:
-        """Read the token and look at its session."""
-        return await self._accounts.authenticate(credentials)
+        """Read the API key, or the token and its session."""
+        key = key_shown(credentials)
+        return await (self._keys.authenticate(key) if key else self._accounts.authenticate(credentials))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from studio import PUBLIC, SIGNED_IN, Route
 from studio_auth import handlers
-from studio_auth.models import OtpRequested, SessionPublic, TokenPair, UserPublic
+from studio_auth.models import ApiKeyCreated, ApiKeyPublic, OtpRequested, SessionPublic, TokenPair, UserPublic
 
 A = "/api/auth"
 
@@ -42,4 +42,15 @@ ROUTES = [
     Route("PATCH", f"{A}/me", handlers.update_me, SIGNED_IN, returns=UserPublic),
     Route("GET", f"{A}/sessions", handlers.list_sessions, SIGNED_IN, returns=SessionPublic),
     Route("DELETE", f"{A}/sessions/{{session_id}}", handlers.revoke_session, SIGNED_IN),
+    Route(
+        "POST",
+        f"{A}/api-keys",
+        handlers.create_api_key,
+        SIGNED_IN,
+        returns=ApiKeyCreated,
+        status=201,
+        idempotent=False,
+    ),
+    Route("GET", f"{A}/api-keys", handlers.list_api_keys, SIGNED_IN, returns=ApiKeyPublic),
+    Route("DELETE", f"{A}/api-keys/{{key_id}}", handlers.revoke_api_key, SIGNED_IN),
 ]

@@ -69,8 +69,12 @@ class AccountService:
         user = await self.user(session["user_id"]) if session else None
         if user is None:
             return None
-        role: Literal["admin", "user"] = "admin" if user.get("platform_role") == "admin" else "user"
+        role = self.platform_role(user)
         return Actor(user["_id"], session_id=session_id, platform_role=role, name=_name(user))
+
+    def platform_role(self, user: Doc) -> Literal["admin", "user"]:
+        """Return a user's role on the platform; what is not known is no admin."""
+        return "admin" if user.get("platform_role") == "admin" else "user"
 
     async def user(self, user_id: str) -> Doc | None:
         """Return an active user."""

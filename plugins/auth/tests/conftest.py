@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 import structlog
 
-from studio import Actor, Credentials, PluginContext, ProviderUnavailableError
+from studio import (
+    Actor,
+    Credentials,
+    ForbiddenError,
+    Permission,
+    PluginContext,
+    ProviderUnavailableError,
+)
 from studio.testing import InMemoryDatabase
 from studio.testing.kit import Services
+from studio_auth.keys import ApiKeyService, key_shown
 from studio_auth.otp import OtpService
 from studio_auth.plugin import Plugin
 from studio_auth.service import AccountService
@@ -74,6 +82,14 @@ class Sockets:
         self.cut.append((user_id, session_id))
 
 
+class Judge:
+    """Platform rights are an admin's."""
+
+    async def require(self, actor, permission, project_id=None):
+        if actor.platform_role != "admin":
+            raise ForbiddenError(permission)
+
+
 class House:
     """The account services on a database of their own, with a clock to turn."""
 
@@ -85,13 +101,25 @@ class House:
         services = Services()
         services.settings = SimpleNamespace(environment=environment)
         services.database = {
-            name: Yielding(self.database[name]) for name in ("users", "sessions", "otp_challenges")
+            name: Yielding(self.database[name])
+            for name in ("users", "sessions", "otp_challenges", "api_keys")
         }
         services.realtime = self.sockets
+        services.permissions = {
+            permission.name: permission
+            for permission in (
+                Permission("story:read", "Read"),
+                Permission("story:write", "Write"),
+                Permission("platform:operate", "Operate", scope="platform"),
+            )
+        }
+        services.auth = Judge()
         services.providers = SimpleNamespace(get=lambda _: self.post)
         ctx = PluginContext("auth", services, self.settings, structlog.get_logger())
         self.tokens = Tokens(self.settings, production=True, clock=self.clock)
         self.accounts = AccountService(ctx, self.settings, self.tokens, self.clock)
+        self.keys = ApiKeyService(ctx, self.accounts, self.clock)
+        self.ctx = ctx
         self.otp = OtpService(ctx, self.settings, self.tokens.pepper, self.clock)
 
     async def code(self, email: str) -> str:
@@ -99,7 +127,9 @@ class House:
         return self.post.code_for(email)
 
     async def who(self, access_token: str) -> Actor | None:
-        return await self.accounts.authenticate(Credentials(f"Bearer {access_token}"))
+        credentials = Credentials(f"Bearer {access_token}")
+        key = key_shown(credentials)
+        return await (self.keys.authenticate(key) if key else self.accounts.authenticate(credentials))
 
 
 @pytest.fixture
