@@ -51,10 +51,7 @@ def build_openapi(routes: Sequence[tuple[str, Route]], title: str, version: str)
         "paths": paths,
         "components": {
             "schemas": {"Problem": _PROBLEM, **dict(sorted(definitions.items()))},
-            "securitySchemes": {
-                "bearer": {**_BEARER, "description": "An access token."},
-                "apiKey": {**_BEARER, "description": "An API key with the scope in `x-permission`."},
-            },
+            "securitySchemes": {"bearer": {**_BEARER, "bearerFormat": "JWT"}, "apiKey": _BEARER},
         },
     }
 
