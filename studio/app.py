@@ -90,6 +90,11 @@ class Studio:
         while bad := refuse_bad_routes(self):  # a refused plugin takes its permissions along
             self.loader.refuse(bad, self.dispatcher)
         self.services.permissions = self.registry.index("permissions")
+        for name in self.settings.plugins.global_middlewares:
+            if name not in self.registry.plugins:
+                self.loaded.warnings.append(
+                    f"plugins.global_middlewares: the plugin {name!r} is not there: what it guards is open"
+                )
         for decision, owner in self.settings.owners.model_dump().items():
             if owner not in self.registry.plugins:
                 self.loaded.warnings.append(

@@ -34,7 +34,8 @@ class StudioError(Exception):
     """An error with a stable machine-readable `code` and an HTTP `status`.
 
     `detail` is shown to the client: it says what to do and never holds a secret. `extra` members join the
-    problem document (camelCase them yourself); `retry_with` lists machine-readable ways out (`retryWith`).
+    problem document (camelCase them yourself); `retry_with` lists machine-readable ways out (`retryWith`);
+    `headers` join the answer's.
     """
 
     status: ClassVar[int] = 500
@@ -48,6 +49,7 @@ class StudioError(Exception):
         code: str | None = None,
         retry_with: list[dict[str, Any]] | None = None,
         retry_after: float | None = None,
+        headers: dict[str, str] | None = None,
         **extra: Any,
     ) -> None:
         super().__init__(detail or self.title)
@@ -55,6 +57,7 @@ class StudioError(Exception):
         self.code = code or type(self).code
         self.retry_with = retry_with
         self.retry_after = retry_after
+        self.headers = headers or {}
         self.extra = extra
 
 

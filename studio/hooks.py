@@ -59,6 +59,10 @@ class StudioHooks:
         return ()
 
     @_spec
+    def wrap_route(self, ctx: PluginContext, route: Route) -> Middleware | None:
+        """Return a middleware round a route of any plugin, None to leave it; asked once, before listening."""
+
+    @_spec
     def register_collections(self, ctx: PluginContext) -> Iterable[Collection]:
         """Return the collections that the plugin owns, with their indexes."""
         return ()

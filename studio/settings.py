@@ -51,7 +51,7 @@ class PluginsSettings(Section):
     on_failure: dict[str, OnFailure] = {}
     start_deadline_s: float = Field(8.0, gt=0)
     warn_s: float = Field(2.0, gt=0)
-    global_middlewares: list[str] = []
+    global_middlewares: list[str] = ["limits"]
 
     def allows(self, name: str, environment: Environment) -> bool:
         """Return whether the installed plugin `name` may be imported."""

@@ -144,8 +144,8 @@ def system_declared(studio: Studio, collections: tuple[Collection, ...]) -> Decl
     system = System(studio)
     return Declared(
         routes=[
-            Route("GET", "/healthz", system.get_health, PUBLIC, returns=Health),
-            Route("GET", "/readyz", system.get_readiness, PUBLIC, returns=Health),
+            Route("GET", "/healthz", system.get_health, PUBLIC, returns=Health, rate="none"),
+            Route("GET", "/readyz", system.get_readiness, PUBLIC, returns=Health, rate="none"),
             Route("GET", "/metrics", system.get_metrics, "platform:operate", produces="text/plain"),
             Route("GET", "/api/openapi.json", system.get_openapi, PUBLIC),
             Route("GET", "/api/plugins", system.list_plugins, "platform:operate", returns=Plugins),

@@ -126,6 +126,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         "STUDIO_LOGGING__DIRECTORY": str(folder / "errors"),
         "STUDIO_AUTH__SECRET": "test-kit-" + "k" * 32,
         "STUDIO_AUTH__OTP_INTERVAL_S": "0",
+        **{f"STUDIO_LIMITS__{rate}": "1000000/1" for rate in ("ALL", "CREATE", "AUTH", "REFRESH", "MAIL")},
         "STUDIO_JOBS__SCAN_S": "0.1",
         "STUDIO_LOCAL__WORK_DIR": str(folder / "work"),
         "STUDIO_LOCAL__STORAGE_DIR": str(folder / "storage"),

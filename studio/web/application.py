@@ -33,18 +33,19 @@ def application_of(studio: Studio) -> web.Application:
         on_error=_log_error,
     )
     bound = []
-    plugins, chosen = studio.registry.plugins, studio.settings.plugins.global_middlewares
-    wrapping = {name: plugins[name].middlewares for name in chosen if name in plugins}
-    for name, declared in plugins.items():
+    chosen = studio.settings.plugins.global_middlewares
+    asked = studio.dispatcher.implementations("wrap_route")
+    wrapping = sorted((i for i in asked if i.plugin in chosen), key=lambda i: chosen.index(i.plugin))
+    for name, declared in studio.registry.plugins.items():
         record = studio.loader.records.get(name)
         ctx = (
             record.ctx
             if record and record.ctx
             else PluginContext(name, studio.services, None, get_logger(name))
         )
-        middlewares = [m for outer, found in wrapping.items() if outer != name for m in found]
-        middlewares += declared.middlewares
-        bound += [(name, route, bind(route, ctx, deps, middlewares)) for route in declared.routes]
+        for route in declared.routes:
+            middlewares = [found for ask in wrapping if (found := ask(route))] + declared.middlewares
+            bound.append((name, route, bind(route, ctx, deps, middlewares)))
     app = build_application(bound, deps=deps, unavailable=unavailable(studio))
     if folders := {name: list(d.templates) for name, d in studio.registry.plugins.items() if d.templates}:
         _set_up_templates(app, folders)

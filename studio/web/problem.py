@@ -52,6 +52,7 @@ def problem(error: Exception, request_id: str) -> web.Response:
     if known.retry_with is not None:
         body["retryWith"] = known.retry_with
     headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+    headers.update(known.headers)
     if known.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(known.retry_after))
     if isinstance(known, UnauthenticatedError):

@@ -88,6 +88,9 @@ class Route:
     produces: str = field(default="application/json", kw_only=True)
     idempotent: bool = field(default=True, kw_only=True)
     """Writes honour Idempotency-Key; False only where the answer may not be stored (secrets, streams)."""
+    rate: str = field(default="", kw_only=True)
+    """What the plugin `limits` counts beside all calls of the caller: a class ("auth", "refresh", "mail"),
+    "calls/seconds", "all" for nothing more, "none" for not counting at all; empty: creates, for a POST."""
     summary: str = field(default="", kw_only=True)
     """One line for the OpenAPI document; the handler's first docstring line when empty."""
 

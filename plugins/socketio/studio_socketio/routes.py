@@ -16,6 +16,7 @@ ROUTES = [
         idempotent=False,
         media=MEDIA,
         produces="text/plain",
+        rate="all",
         summary="Engine.IO 4: use a Socket.IO client.",
     )
     for method in ("GET", "POST", "OPTIONS")
