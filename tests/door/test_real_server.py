@@ -59,6 +59,7 @@ async def served(folder, url, path=""):
         "STUDIO_SERVER__SHUTDOWN_S": "3",
         "STUDIO_PLUGINS__START_DEADLINE_S": "4",
         "STUDIO_AUTH__OTP_INTERVAL_S": "0",
+        **{f"STUDIO_LIMITS__{rate}": "1000000/1" for rate in ("ALL", "CREATE", "AUTH", "REFRESH", "MAIL")},
         "STUDIO_PLUGINS__DISABLED": "embedded,streaq",
         **{f"STUDIO_DATABASE__{key}": name for key, name in names.items()},
     }

@@ -35,6 +35,9 @@ class Installation:
             "STUDIO_SERVER__PORT": str(self.port),
             "STUDIO_SERVER__SHUTDOWN_S": "8",
             "STUDIO_AUTH__OTP_INTERVAL_S": "0",
+            **{
+                f"STUDIO_LIMITS__{rate}": "1000000/1" for rate in ("ALL", "CREATE", "AUTH", "REFRESH", "MAIL")
+            },
             "STUDIO_LOGGING__FORMAT": "json",
         }
         self.process = None
