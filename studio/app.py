@@ -1,19 +1,12 @@
-"""Builds the platform and starts and stops it in order; the only owner of signals."""
+"""Builds the platform, and starts and stops it in order."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import os
-import signal
-import socket
-import sys
-import threading
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
-
-from aiohttp import web
 
 from studio.activity import ACTIVITY_COLLECTION, Activity
 from studio.auth import Auth
@@ -21,25 +14,27 @@ from studio.cache import Cache
 from studio.database import connect
 from studio.database.schema import PLUGIN_STATE
 from studio.dispatch import Dispatcher
-from studio.errors import ConfigError, PluginError
+from studio.errors import ConfigError, DatabaseUnavailableError, PluginError
 from studio.http_client import HttpClients
 from studio.jobs import JOBS_COLLECTION, Jobs
 from studio.plugins import Services
 from studio.plugins.loader import Loader
 from studio.plugins.manifest import KERNEL
+from studio.plugins.state import reason_of
 from studio.providers import Providers
 from studio.realtime import Realtime
 from studio.settings import LoadedSettings, load_plugin_choice, load_settings
 from studio.system import system_declared
 from studio.telemetry import Metrics, configure_logging, get_logger, register_secret
 from studio.web.application import application_of, refuse_bad_routes
-from studio.web.connections import close_silent
 from studio.web.idempotency import IDEMPOTENCY_COLLECTION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+
+    from aiohttp import web
 
     from studio.database.schema import DeclaredDatabase
 
@@ -145,8 +140,19 @@ class Studio:
         database = self._database or connect(self.settings.database, database_url)
         self._stack.push_async_callback(database.close)
         database.declare(self.registry.all("collections"))
-        await database.ensure()
+        await database.ping()
         self.services.database = self._connected = database
+        await self._index(database)
+
+    async def _index(self, database: DeclaredDatabase) -> None:
+        """Make the missing indexes; a plugin whose own cannot be made is refused, the others go on."""
+        owners = [name for name, declared in self.registry.plugins.items() if declared.collections]
+        answers = await asyncio.gather(*map(database.ensure, owners), return_exceptions=True)
+        bad = {owner: answer for owner, answer in zip(owners, answers, strict=True) if answer is not None}
+        for owner, error in bad.items():
+            if owner == KERNEL or isinstance(error, DatabaseUnavailableError):
+                raise error
+        self.loader.refuse({owner: reason_of(bad[owner]) for owner in bad}, self.dispatcher, "index")
 
     async def _address(self, hook: str, configured: Any) -> str | None:
         if configured is not None:
@@ -159,7 +165,8 @@ class Studio:
         except Exception as error:  # the boundary to a plugin's server: a cache is worth having, not needed
             if hook == "database_backend" or isinstance(error, ConfigError):
                 raise
-            log.exception("cache_backend_failed", hint="the platform works without a cache, slower")
+            hint = "the platform works without a cache, slower"
+            log.warning("cache_backend_failed", error=reason_of(error), hint=hint)
             return None
 
     async def _enter_service(self, service: Any) -> None:
@@ -207,55 +214,3 @@ async def running(studio: Studio) -> AsyncIterator[Studio]:
         yield studio
     finally:
         await studio.stop()
-
-
-async def serve(studio: Studio) -> None:
-    """Listen until SIGTERM or SIGINT; raises OSError when the port is taken."""
-    settings = studio.settings.server
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    with _bind(settings.host, settings.port) as listener:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, _begin_stop, stop, settings.shutdown_s)
-        async with running(studio):
-            runner = web.AppRunner(
-                studio.app, access_log=None, handle_signals=False, shutdown_timeout=settings.shutdown_s / 4
-            )
-            await runner.setup()
-            await web.SockSite(runner, listener, backlog=1024).start()
-            assert runner.server  # noqa: S101 - setup() has made it
-            sweeper = asyncio.create_task(close_silent(runner.server))
-            host, port = listener.getsockname()[:2]
-            log.info(
-                "ready", address=f"http://{host}:{port}", **{k: round(v) for k, v in studio.timings.items()}
-            )
-            await stop.wait()
-            studio.ready = False
-            await studio.services.realtime.stop()  # open streams would hold the clean-up
-            sweeper.cancel()
-            await runner.cleanup()
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _begin_stop(stop: asyncio.Event, limit_s: float) -> None:
-    """Ask for the stop, and make sure of it: a plugin's thread or exit handler cannot hold the process."""
-    stop.set()
-
-    def force() -> None:
-        sys.stderr.write(f"studio: still not stopped after {limit_s:g} s, ending now\n")
-        os._exit(0)
-
-    timer = threading.Timer(limit_s, force)
-    timer.daemon = True
-    timer.start()

@@ -130,15 +130,17 @@ class Reader:
         for name in (name for name in found if name.startswith(PREFIX) and name not in _SWITCHES):
             path = name.removeprefix(PREFIX).lower().replace("__", ".")
             if self._known(path):
-                chosen[name] = found[name]
+                chosen[name] = found[name] or _empty(self.leaves.get(path))
             else:
                 self.warnings.append(f"{name}: no such setting{self._near(path, variable=True)}")
         return chosen
 
     def _known(self, path: str) -> bool:
         return any(
-            path == leaf or leaf.startswith(f"{path}.") or (is_open and path.startswith(f"{leaf}."))
-            for leaf, is_open in self.leaves.items()
+            path == leaf
+            or leaf.startswith(f"{path}.")
+            or (_empty(kind) == "{}" and path.startswith(f"{leaf}."))
+            for leaf, kind in self.leaves.items()
         )
 
     def _near(self, path: str, *, variable: bool = False) -> str:
@@ -213,13 +215,20 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
     return next((found for part in get_args(annotation) if (found := _model_of(part))), None)
 
 
-def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, bool]]:
-    """Yield every key and whether anything may stand below it."""
+def _empty(annotation: Any) -> str:
+    """Return what an empty variable stands for: an empty list, an empty table (both JSON), or no text."""
+    if found := {list: "[]", tuple: "[]", dict: "{}"}.get(get_origin(annotation)):
+        return found
+    return next(filter(None, map(_empty, get_args(annotation))), "")
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every key and its type."""
     for name, spec in model.model_fields.items():
         if nested := _model_of(spec.annotation):
             yield from _leaves(nested, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", get_origin(spec.annotation) is dict
+            yield f"{prefix}{name}", spec.annotation
 
 
 def _short_names(plugins: Mapping[str, type[BaseModel]]) -> Iterator[tuple[str, str]]:

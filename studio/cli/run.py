@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
+import gc
 import os
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,35 +14,23 @@ PortOption = Annotated[int | None, typer.Option(help="Listen here instead of the
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this room."""
-    app.command(name="serve")(serve)
+    app.command(name="serve")(serve_)
     app.command(name="demo")(demo)
 
 
-def serve(
+def serve_(
     host: Annotated[str | None, typer.Option(help="Listen on this address.")] = None,
     port: PortOption = None,
 ) -> None:
     """Start the server; SIGTERM or Ctrl-C ends it."""
+    gc.disable()  # next to nothing of what a start makes is garbage; `run` collects again once it is ready
     from studio.app import Studio  # noqa: PLC0415 - imports the whole platform
-    from studio.app import serve as serve_studio  # noqa: PLC0415 - as above
+    from studio.cli.process import run, serve  # noqa: PLC0415 - as above
 
     for name, value in (("STUDIO_SERVER__HOST", host), ("STUDIO_SERVER__PORT", port)):
         if value is not None:
             os.environ[name] = str(value)
-    studio = Studio()
-    for warning in studio.loaded.warnings:
-        sys.stderr.write(f"studio: warning: {warning}\n")
-    try:
-        _run(serve_studio(studio))
-    except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
-            raise
-        settings = studio.settings.server
-        sys.stderr.write(
-            f"studio: cannot listen on {settings.host}:{settings.port}: {error.strerror}.\n"
-            f"Stop what uses it, or choose another port: studio serve --port {settings.port + 1}\n"
-        )
-        raise SystemExit(1) from None
+    run(Studio(), serve)
 
 
 def demo(
@@ -57,13 +43,6 @@ def demo(
 ) -> None:
     """Make a film from a story: start the server, then go the whole way as a client."""
     from studio.cli.demo import run_demo  # noqa: PLC0415 - imports the client's libraries
+    from studio.cli.process import run_loop  # noqa: PLC0415 - as above
 
-    raise SystemExit(_run(run_demo(story, out, scenes, url)))
-
-
-def _run(work: Any) -> Any:
-    if sys.platform == "win32":
-        return asyncio.run(work)
-    import uvloop  # noqa: PLC0415 - not on every platform
-
-    return uvloop.run(work)
+    raise SystemExit(run_loop(run_demo(story, out, scenes, url)))

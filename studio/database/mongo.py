@@ -173,10 +173,11 @@ class MongoDatabase(DeclaredDatabase):
         guard = self._guards[self._places[collection.database][0]]
         return MongoRepository(self._collection(collection), guard)
 
-    async def ensure(self) -> None:
+    async def ensure(self, owner: str | None = None) -> None:
         """Create missing indexes and rebuild those whose options changed; raises PluginError on bad data."""
+        chosen = [declared for declared in self._declared.values() if owner in (None, declared[0])]
         with pymongo.timeout(INDEX_S):
-            await asyncio.gather(*(self._ensure(*declared) for declared in self._declared.values()))
+            await asyncio.gather(*(self._ensure(*declared) for declared in chosen))
 
     async def _ensure(self, owner: str, collection: Collection) -> None:
         target = self._collection(collection)
@@ -191,8 +192,12 @@ class MongoDatabase(DeclaredDatabase):
                         await target.drop_index(name)
                 if models:
                     await target.create_indexes(list(models.values()))
-        except errors.ConflictError as error:
-            what = f"documents of {collection.name!r} break a new unique index, remove the duplicates"
+        except errors.DatabaseUnavailableError:
+            raise
+        except errors.StudioError as error:
+            what = f"an index of {collection.name!r} cannot be made"
+            if isinstance(error, errors.ConflictError):
+                what = f"documents of {collection.name!r} break a new unique index, remove the duplicates"
             raise errors.PluginError(f"{owner}: {what}: {error.__cause__}") from error
 
     async def ping(self) -> None:

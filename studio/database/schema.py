@@ -37,8 +37,8 @@ class DeclaredDatabase:
         """Return when the server answers; raises DatabaseUnavailableError."""
         raise NotImplementedError
 
-    async def ensure(self) -> None:
-        """Create what is declared and missing."""
+    async def ensure(self, owner: str | None = None) -> None:
+        """Create what `owner` (None: everybody) has declared and is missing; PluginError when that cannot be."""
         raise NotImplementedError
 
     async def close(self) -> None:

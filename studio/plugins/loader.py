@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from studio.plugins.context import PluginContext, Services
 from studio.plugins.manifest import KERNEL, Manifest, check_manifest
 from studio.plugins.registry import Registry, declared_by
 from studio.plugins.runner import PluginRunner
-from studio.plugins.state import BROKEN, PluginRecord, PluginState, discover
+from studio.plugins.state import BROKEN, PluginRecord, PluginState, discover, reason_of
 from studio.settings import Settings
 from studio.telemetry import get_logger
 
@@ -35,10 +36,6 @@ BLOCK_LIMIT_S = 30.0
 EX_SOFTWARE = 70
 RETRIES, RETRY_PAUSE_S = 3, 0.2
 log = get_logger("studio.plugins")
-
-
-async def _nothing(_: str) -> None:
-    """Stand for a preparation that nobody needs."""
 
 
 class Loader:
@@ -105,10 +102,10 @@ class Loader:
                 if not self._blocked(record):
                     self._guarded(record, "register", register)
 
-    def refuse(self, reasons: Mapping[str, str], dispatcher: Dispatcher) -> None:
+    def refuse(self, reasons: Mapping[str, str], dispatcher: Dispatcher, phase: str = "register") -> None:
         """Take registered plugins out again whose declarations cannot work, and whatever requires them."""
         for name, reason in reasons.items():
-            self._give_up(self.records[name], "register", reason)
+            self._give_up(self.records[name], phase, reason)
         for record in (record for level in self._levels for record in level):
             if self._blocked(record):
                 self._withdraw(record, dispatcher)
@@ -154,7 +151,7 @@ class Loader:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - the boundary to a stranger's code: nothing in it may end the start
-            self._give_up(record, phase, _reason(error))
+            self._give_up(record, phase, reason_of(error))
         finally:
             record.timings[phase] = (time.perf_counter() - start) * 1000
 
@@ -173,14 +170,12 @@ class Loader:
         if self._settings.on_failure.get(record.name, "fail" if required else "continue") == "fail":
             raise PluginStartError(f"plugin {record.name!r} failed in {phase}: {reason}")
 
-    async def start_all(
-        self, dispatcher: Dispatcher, prepare: Callable[[str], Awaitable[object]] = _nothing
-    ) -> None:
+    async def start_all(self, dispatcher: Dispatcher, prepare: Callable[[str], Awaitable[object]]) -> None:
         """Run `prepare(name)` and enter `lifespan`, level by level; a failed plugin leaves every registry."""
         limit_s = BLOCK_LIMIT_S + self._settings.start_deadline_s
         for level in self._levels:
             starting = [record for record in level if not self._blocked(record)]
-            with _watchdog(_running_plugin(asyncio.get_running_loop()), limit_s):
+            with _watchdog(partial(_running_plugin, asyncio.get_running_loop()), limit_s):
                 errors = await asyncio.gather(*(self._start(r, dispatcher, prepare) for r in starting))
             for record, error in zip(starting, errors, strict=True):
                 if error is not None:
@@ -244,20 +239,9 @@ class PluginStartError(Exception):
     """A plugin whose policy is `fail` did; the start ends."""
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, PluginError):
-        return str(error)
-    if isinstance(error, SystemExit):
-        return f"it called sys.exit({error.code!r})"
-    return f"{type(error).__name__}: {error}"
-
-
-def _running_plugin(loop: asyncio.AbstractEventLoop) -> Callable[[], str]:
-    def name() -> str:
-        task = asyncio.current_task(loop)
-        return task.get_name().removeprefix("plugin:") if task else "unknown"
-
-    return name
+def _running_plugin(loop: asyncio.AbstractEventLoop) -> str:
+    task = asyncio.current_task(loop)
+    return task.get_name().removeprefix("plugin:") if task else "unknown"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from studio.errors import PluginError
+from studio.plugins.state import reason_of
 from studio.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -94,6 +95,4 @@ class PluginRunner:
         if self._task.cancelled():
             return "its lifespan was cancelled"
         error = self._task.exception()
-        if isinstance(error, PluginError):
-            return str(error)
-        return f"{type(error).__name__}: {error}" if error else None
+        return reason_of(error) if error else None

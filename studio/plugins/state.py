@@ -7,6 +7,7 @@ from enum import StrEnum
 from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
+from studio.errors import PluginError
 from studio.telemetry import get_logger, redact
 
 if TYPE_CHECKING:
@@ -79,6 +80,15 @@ class PluginRecord:
             "requires": list(manifest.requires) if manifest else [],
             "timingsMs": {phase: round(ms, 1) for phase, ms in self.timings.items()},
         }
+
+
+def reason_of(error: BaseException) -> str:
+    """Say in one line why a plugin cannot be used."""
+    if isinstance(error, PluginError):
+        return str(error)
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
+    return f"{type(error).__name__}: {error}"
 
 
 def discover() -> dict[str, PluginRecord]:

@@ -231,7 +231,7 @@ class InMemoryDatabase(DeclaredDatabase):
     def _open(self, collection: Collection) -> InMemoryRepository:
         return InMemoryRepository(collection, self._clock)
 
-    async def ensure(self) -> None:
+    async def ensure(self, owner: str | None = None) -> None:
         """Do nothing: indexes hold from the declaration on."""
 
     async def ping(self) -> None:

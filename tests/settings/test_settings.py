@@ -105,6 +105,15 @@ def test_list_variable_takes_commas_and_json(tmp_path, text):
     ]
 
 
+def test_empty_variable_is_an_empty_list_or_table(tmp_path):
+    names = ("PLUGINS__ENABLED", "PLUGINS__DISABLED", "PLUGINS__ON_FAILURE", "WEB__CORS_ORIGINS")
+    settings = load(tmp_path, **{f"STUDIO_{name}": "" for name in names}).settings
+    assert (settings.plugins.enabled, settings.plugins.disabled, settings.plugins.on_failure) == ([], [], {})
+    assert settings.web.cors_origins == []
+    _, choice = load_plugin_choice(config_dir=tmp_path, environ={"STUDIO_PLUGINS__ENABLED": ""})
+    assert choice.enabled == []
+
+
 def test_dict_variable_takes_nested_names(tmp_path):
     loaded = load(tmp_path, STUDIO_PLUGINS__ON_FAILURE__SSE="continue")
     assert loaded.settings.plugins.on_failure == {"sse": "continue"}

@@ -1,0 +1,150 @@
+"""One running process: its signals, its socket, and what the operator reads when it cannot start."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import os
+import signal
+import socket
+import sys
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from aiohttp import web
+
+from studio.app import Studio, running
+from studio.errors import PluginError, StudioError
+from studio.telemetry import get_logger
+from studio.web.connections import close_silent
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    Work = Callable[[asyncio.Event], Awaitable[None]]
+
+EX_UNAVAILABLE = 69
+"""Something that Studio needs is not there. Source: sysexits.h."""
+log = get_logger("studio.process")
+
+
+def run(studio: Studio, work: Callable[[Studio], Coroutine[Any, Any, None]]) -> None:
+    """Run `work` to its end; a start that fails ends with one message and an exit code."""
+    for warning in studio.loaded.warnings:
+        sys.stderr.write(f"studio: warning: {warning}\n")
+    try:
+        run_loop(work(studio))
+    except StudioError as error:  # before it is ready, only the database raises one
+        _end(_no_database(studio, error), EX_UNAVAILABLE)
+    except PluginError as error:
+        _end(str(error), EX_UNAVAILABLE)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
+            raise
+        _end(_no_port(studio, error.strerror or ""), 1)
+
+
+def run_loop(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine on the fastest loop that this platform has, and return its result."""
+    if sys.platform == "win32":
+        return asyncio.run(work)
+    import uvloop  # noqa: PLC0415 - not on every platform
+
+    return uvloop.run(work)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    sys.stderr.write(f"studio: {message}\n")
+    raise SystemExit(code) from None
+
+
+def _no_database(studio: Studio, error: StudioError) -> str:
+    url = studio.settings.database.url
+    reason = str(error.__cause__ or error).partition(" (configured timeouts")[0].partition(", full error")[0]
+    if url is None:
+        return f"the embedded database cannot be used: {reason}"
+    where = url.get_secret_value().rpartition("://")[2].rpartition("@")[2].partition("/")[0]
+    return (
+        f"the database at {where} cannot be used: {reason}\n"
+        "Start it, or correct database.url (STUDIO_DATABASE__URL, MONGODB_URL)"
+    )
+
+
+def _no_port(studio: Studio, reason: str) -> str:
+    server = studio.settings.server
+    return (
+        f"cannot listen on {server.host}:{server.port}: {reason}.\n"
+        f"Stop what uses it, or choose another port: studio serve --port {server.port + 1}"
+    )
+
+
+async def serve(studio: Studio) -> None:
+    """Listen until SIGTERM or SIGINT; raises OSError when the port is taken."""
+    with _bind(studio.settings.server.host, studio.settings.server.port) as listener:
+        await _until_signal(studio, partial(_listen, studio, listener))
+
+
+async def _until_signal(studio: Studio, work: Work) -> None:
+    """Start, run `work`, stop. A signal sets the event that `work` waits for; before that it cuts the start."""
+    stop, task, started = asyncio.Event(), asyncio.current_task(), False
+
+    def begin_stop() -> None:
+        _force_later(studio.settings.server.shutdown_s)
+        stop.set()
+        if task and not started:
+            task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, begin_stop)
+    try:
+        async with running(studio):
+            started = True
+            gc.freeze()  # what is there stays, and need not be looked through again and again
+            gc.enable()
+            await work(stop)
+    except asyncio.CancelledError:
+        if started or not stop.is_set():
+            raise
+
+
+async def _listen(studio: Studio, listener: socket.socket, stop: asyncio.Event) -> None:
+    limit_s = studio.settings.server.shutdown_s / 4
+    runner = web.AppRunner(studio.app, access_log=None, handle_signals=False, shutdown_timeout=limit_s)
+    await runner.setup()
+    await web.SockSite(runner, listener, backlog=1024).start()
+    assert runner.server  # noqa: S101 - setup() has made it
+    sweeper = asyncio.create_task(close_silent(runner.server))
+    host, port = listener.getsockname()[:2]
+    timings = {phase: round(ms) for phase, ms in studio.timings.items()}
+    log.info("ready", address=f"http://{host}:{port}", **timings)
+    await stop.wait()
+    studio.ready = False
+    await studio.services.realtime.stop()  # open streams would hold the clean-up
+    sweeper.cancel()
+    await runner.cleanup()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _force_later(limit_s: float) -> None:
+    """Make sure of the stop: a plugin's thread or exit handler cannot hold the process."""
+
+    def force() -> None:
+        sys.stderr.write(f"studio: still not stopped after {limit_s:g} s, ending now\n")
+        os._exit(0)
+
+    timer = threading.Timer(limit_s, force)
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,136 @@
+"""The `studio` command as a child process in an empty folder, away from this run's variables."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+import pytest
+
+from studio.cli import main
+from studio.model import new_id
+from studio.testing.servers import free_port
+
+
+class Command:
+    """Starts `studio` in one folder, always with the same variables, and ends what it started."""
+
+    def __init__(self, folder, database_url=None) -> None:
+        self.folder, self.port, self.children = folder, free_port(), []
+        self.environ = {k: v for k, v in os.environ.items() if not k.startswith("STUDIO_")} | {
+            "STUDIO_ENV": "test",
+            "STUDIO_SERVER__PORT": str(self.port),
+            "STUDIO_PLUGINS__DISABLED": "embedded,streaq",
+            "STUDIO_LOGGING__FORMAT": "json",
+        }
+        if database_url:
+            names = {
+                f"STUDIO_DATABASE__{k}_NAME": f"{k[:3].lower()}_{new_id().lower()}"
+                for k in ("STUDIO", "STORIES")
+            }
+            self.environ |= {"STUDIO_DATABASE__URL": database_url, **names}
+
+    @property
+    def base(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, *arguments, **environ):
+        """Start a command; its output goes to a file, so that no pipe can fill up."""
+        path = self.folder / f"child-{len(self.children)}.log"
+        with path.open("wb") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "studio", *arguments],
+                cwd=self.folder, env=self.environ | environ, stdout=log, stderr=log,
+            )  # fmt: skip
+        child.log = path
+        self.children.append(child)
+        return child
+
+    def end(self, child, number=signal.SIGTERM, within_s=30):
+        """Send a signal; return (exit code, what it said, seconds)."""
+        began = time.monotonic()
+        child.send_signal(number)
+        code = child.wait(within_s)
+        return code, child.log.read_text(), time.monotonic() - began
+
+    def run(self, *arguments, within_s=60, **environ):
+        """Run a command to its end; return (exit code, stdout, stderr)."""
+        done = subprocess.run(
+            [sys.executable, "-m", "studio", *arguments], check=False,
+            cwd=self.folder, env=self.environ | environ, capture_output=True, text=True, timeout=within_s,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    def get(self, path):
+        """Return (status, JSON) of the server, (0, None) while it does not listen."""
+        try:
+            with urlopen(self.base + path, timeout=5) as answer:
+                return answer.status, json.load(answer)
+        except HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+        except (URLError, ConnectionError, TimeoutError):
+            return 0, None
+
+    def until(self, child, done, within_s=60.0):
+        """Ask `done()` until it holds; a child that ends meanwhile fails the test with its last words."""
+        give_up = time.monotonic() + within_s
+        while not done():
+            assert child.poll() is None, child.log.read_text()[-3000:]
+            assert time.monotonic() < give_up, child.log.read_text()[-3000:]
+            time.sleep(0.05)  # the pace of the questions
+
+    def ready(self, child, path="/readyz"):
+        self.until(child, lambda: self.get(path)[0] == 200)
+
+    def close(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd):
+    """Run a command in this process, in an empty folder; return (exit code, stdout, stderr)."""
+    for name in [name for name in os.environ if name.startswith("STUDIO_")]:
+        monkeypatch.delenv(name)
+    defaults = {
+        "STUDIO_ENV": "test",
+        "STUDIO_SERVER__PORT": "0",
+        "STUDIO_PLUGINS__DISABLED": "embedded,streaq",
+    }
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, **environ):
+        for name, value in (defaults | environ).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["studio", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capfd.readouterr()
+        return ended.value.code or 0, output.out, output.err
+
+    return run
+
+
+@pytest.fixture
+def command(tmp_path):
+    """`studio` without a database."""
+    made = Command(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def installation(tmp_path, database_server_url):
+    """`studio` with a database of its own on the run's server."""
+    made = Command(tmp_path, database_server_url)
+    yield made
+    made.close()
