@@ -6,7 +6,7 @@ const [base, executablePath, email] = process.argv.slice(2);
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"] });
 const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
 const page = await context.newPage();
-page.setDefaultTimeout(60_000);
+page.setDefaultTimeout(150_000);
 const seen = { complaints: [], files: {} };
 page.on("console", (message) => { if (message.type() === "error") seen.complaints.push(message.text()); });
 page.on("pageerror", (error) => seen.complaints.push(error.message));

@@ -4,47 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from studio.testing.client import serving
 
 pytestmark = pytest.mark.peer
-SCRIPT = Path(__file__).with_name("console_journey.mjs")
-LIMIT_S = 240
+LIMIT_S = 480
 
 
 @pytest.fixture(scope="session")
-def chromium():
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if not found:
-        pytest.skip("needs Chromium: tests/peers/install")
-    return found
+def chromium(program):
+    return program("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
-def journey(tmp_path_factory):
-    if not shutil.which("npm"):
-        pytest.skip("needs Node and npm: tests/peers/install")
-    folder = tmp_path_factory.mktemp("console")
-    subprocess.run(
-        [
-            "npm",
-            "install",
-            "--silent",
-            "--no-fund",
-            "--no-audit",
-            "--prefix",
-            str(folder),
-            "playwright-core@1",
-        ],
-        check=True,
-        timeout=120,
-    )
-    return shutil.copy(SCRIPT, folder)
+def journey(node_script):
+    return node_script("console_journey.mjs", "playwright-core@1.65")
 
 
 async def test_console_goes_from_script_to_changed_film(journey, chromium, tmp_path):

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import subprocess
 import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -20,7 +17,6 @@ from studio.settings import Settings
 from studio.telemetry import get_logger
 
 pytestmark = pytest.mark.peer
-SCRIPT = Path(__file__).with_name("socketio_client.mjs")
 
 
 class Auth:
@@ -31,26 +27,8 @@ class Auth:
 
 
 @pytest.fixture(scope="session")
-def script(tmp_path_factory):
-    if not shutil.which("npm"):
-        pytest.skip("needs Node and npm")
-    folder = tmp_path_factory.mktemp("node")
-    subprocess.run(
-        [
-            "npm",
-            "install",
-            "--silent",
-            "--no-fund",
-            "--no-audit",
-            "--prefix",
-            str(folder),
-            "socket.io-client@4.8",
-        ],
-        check=True,
-        timeout=120,
-    )
-    shutil.copy(SCRIPT, folder)
-    return folder / SCRIPT.name
+def script(node_script):
+    return node_script("socketio_client.mjs", "socket.io-client@4.8")
 
 
 @pytest.fixture
