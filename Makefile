@@ -8,7 +8,7 @@ PLUGINS := $(sort $(dir $(wildcard plugins/*/pyproject.toml plugins/providers/*/
 EDITABLE := -e '.[motor]' $(foreach plugin,$(PLUGINS),-e '$(plugin)[embedded,media]')
 CHANGED = $$(git diff --name-only --diff-filter=d $(1) -- '*.py')
 
-.PHONY: help setup demo run dev start build lint fix format format-staged format-changed check test test-watch test-peers bench constraints clean
+.PHONY: help setup demo run dev start build lint fix format format-staged format-changed check test test-watch test-peers test-schemathesis bench constraints clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ test-watch: $(STAMP)  ## Run the tests whenever a file changes
 
 test-peers: $(STAMP)  ## Run the tests against real third-party software (installs what they need)
 	@tests/peers/install && $(BIN)/pytest -q -m peer tests plugins
+
+test-schemathesis: $(STAMP)  ## Call the whole API with what Schemathesis makes up (CALLS=10000)
+	@SCHEMATHESIS_CALLS=$(or $(CALLS),10000) $(BIN)/pytest -q -s -m peer tests/peers/test_schemathesis.py
 
 bench: $(STAMP)  ## Measure against bare aiohttp and FastAPI in one run
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --group bench

@@ -34,6 +34,8 @@ _PROBLEM = {
         },
     },
 }
+_NOTHING = ("None", None)
+_OK, _NO_CONTENT, _MOVED, _BAD = 200, 204, 300, 400
 _KEY_PARAMETER = {"name": KEY_HEADER, "in": "header", "schema": {**_TEXT, "maxLength": 255}}
 
 
@@ -130,14 +132,14 @@ def _responses(route: Route, plan: Plan, schemas: Mapping[Any, Doc]) -> dict[int
     if schema and plan.paged:
         page = {"items": schema, "nextCursor": {"type": ["string", "null"]}}
         schema = {"type": "object", "required": list(page), "properties": page}
-    if schema:
-        good: dict[int, Doc] = {
-            route.status: {"description": "Done", "content": {route.produces: {"schema": schema}}}
-        }
-    elif route.produces != "application/json":
-        good = {route.status: {"description": "Done", "content": {route.produces: {}}}}
-    else:
-        good = {204 if route.status == 200 else route.status: {"description": "Done"}}  # noqa: PLR2004 - what `None` answers
+    done: Doc = {"description": "Done"}
+    gives = route.handler.__annotations__.get("return")
+    silent = route.status == _NO_CONTENT or _MOVED <= route.status < _BAD
+    silent |= route.produces == "application/json" and gives in _NOTHING
+    if schema or not silent:
+        done["content"] = {route.produces: {"schema": schema} if schema else {}}
+    status = _NO_CONTENT if silent and not schema and route.status == _OK else route.status
+    good = dict.fromkeys([status, *(s for s in route.also if s < _BAD)], done)
     problem = {"$ref": "#/components/schemas/Problem"}
     bad = {"description": "Refused", "content": {"application/problem+json": {"schema": problem}}}
     return dict.fromkeys(_refusals(route, plan), bad) | good
@@ -146,7 +148,7 @@ def _responses(route: Route, plan: Plan, schemas: Mapping[Any, Doc]) -> dict[int
 def _refusals(route: Route, plan: Plan) -> set[int]:
     write, named = route.method in WRITES, route.permission not in (PUBLIC, SIGNED_IN)
     return (
-        {429, 503}
+        {429, 503, *(s for s in route.also if s >= _BAD)}
         | ({401} if route.permission != PUBLIC else set())
         | ({403} if named else set())
         | ({404} if named or "{" in route.path else set())

@@ -91,6 +91,8 @@ class Route:
     rate: str = field(default="", kw_only=True)
     """What the plugin `limits` counts beside all calls of the caller: a class ("auth", "refresh", "mail"),
     "calls/seconds", "all" for nothing more, "none" for not counting at all; empty: creates, for a POST."""
+    also: tuple[int, ...] = field(default=(), kw_only=True)
+    """Further statuses that the handler itself answers with, for the OpenAPI document; from 400 on problems."""
     summary: str = field(default="", kw_only=True)
     """One line for the OpenAPI document; the handler's first docstring line when empty."""
 

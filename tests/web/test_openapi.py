@@ -174,6 +174,31 @@ def test_other_media_are_binary_and_other_products_named(document):
     assert "video/mp4" in document["paths"]["/api/film"]["get"]["responses"]["200"]["content"]
 
 
+def answers_of(**told):
+    async def handler(request):
+        raise NotImplementedError
+
+    handler.__annotations__["return"] = "web.Response"
+    route = Route("GET", "/x", handler, PUBLIC, **told)
+    return build_openapi([("a", route)], "T", "1")["paths"]["/x"]["get"]["responses"]
+
+
+def test_further_statuses_are_good_ones_like_the_first_or_problems():
+    found = answers_of(returns=Story, status=202, also=(200, 409))
+    assert found["200"] == found["202"]
+    assert "application/problem+json" in found["409"]["content"]
+
+
+def test_handler_that_answers_for_itself_has_a_body_unless_its_status_has_none():
+    assert answers_of()["200"]["content"] == {"application/json": {}}
+    assert (
+        answers_of(status=204)["204"]
+        == answers_of(status=302, produces="text/html")["302"]
+        == {"description": "Done"}
+    )
+    assert answers_of(produces="*/*")["200"]["content"] == {"*/*": {}}
+
+
 def test_same_handler_names_get_unique_operation_ids():
     routes = [
         ("a", Route("GET", "/a", named("read"), PUBLIC)),

@@ -59,7 +59,7 @@ TAKES = [
         h.get_asset_file,
         READ,
         load=h.load_asset,
-        produces="application/octet-stream",
+        produces="*/*",
         deadline_s=0,
     ),
 ]

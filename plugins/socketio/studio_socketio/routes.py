@@ -16,6 +16,7 @@ ROUTES = [
         idempotent=False,
         media=MEDIA,
         produces="text/plain",
+        also=(400,),
         rate="all",
         summary="Engine.IO 4: use a Socket.IO client.",
     )

@@ -14,6 +14,7 @@ ROUTES = [
         deadline_s=0,
         idempotent=False,
         produces="text/event-stream",
+        also=(404,),
         summary="Receive the caller's events, and those of `project` rooms, as they happen.",
     )
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from studio import Route, project_in_body, project_in_query
 from studio_stories import handlers as h
 from studio_stories.models import (
+    BreakdownStarted,
     CharacterPublic,
     EntityPublic,
     ScenePublic,
@@ -56,8 +57,10 @@ def _stories(file_limit: int) -> Iterator[Route]:
     restore = f"{STORY}/versions/{{version}}/restore"
     yield Route("POST", restore, h.restore_version, WRITE, returns=one, load=load)
     yield Route("GET", f"{STORY}/tree", h.get_tree, READ, returns=StoryTree, load=load)
-    yield Route("GET", f"{STORY}/export", h.export_story, READ, load=load, produces="text/plain")
-    yield Route("POST", f"{STORY}/breakdown", h.start_breakdown, WRITE, status=202, load=load)
+    yield Route("GET", f"{STORY}/export", h.export_story, READ, load=load, produces="*/*")
+    start = f"{STORY}/breakdown"
+    started = partial(Route, "POST", status=202, also=(200,), returns=BreakdownStarted)
+    yield started(start, h.start_breakdown, WRITE, load=load)
 
 
 def _scenes() -> Iterator[Route]:

@@ -48,7 +48,8 @@ ROUTES = [
         h.export_timeline,
         READ,
         load=h.load_timeline,
-        produces="application/octet-stream",
+        produces="*/*",
+        also=(409,),
         deadline_s=0,
     ),
 ]
