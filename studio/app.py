@@ -30,7 +30,7 @@ from studio.web.application import application_of, refuse_bad_routes
 from studio.web.idempotency import IDEMPOTENCY_COLLECTION
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -44,7 +44,10 @@ log = get_logger("studio.app")
 
 
 class Studio:
-    """One application. Use `running()`; `database` replaces the configured one (tests, benchmarks)."""
+    """One application. Use `running()`; `database` replaces the configured one (tests, benchmarks).
+
+    `recovery` says why only the plugins of `plugins.recovery` run; `note` hears what the start does now.
+    """
 
     def __init__(
         self,
@@ -52,9 +55,12 @@ class Studio:
         config_dir: Path | None = None,
         environ: Mapping[str, str] | None = None,
         database: DeclaredDatabase | None = None,
+        recovery: str | None = None,
+        note: Callable[[str], object] = str,
     ) -> None:
         environment, choice = load_plugin_choice(config_dir=config_dir, environ=environ)
-        self.loader = Loader(environment, choice)
+        self.recovery = recovery
+        self.loader = Loader(environment, choice, recovery=recovery is not None, note=note)
         self.loaded: LoadedSettings = load_settings(
             self.loader.import_all(), config_dir=config_dir, environ=environ
         )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studio.cache import CacheSettings
 from studio.config_reader import Environment, Reader, secrets_in
@@ -52,6 +50,9 @@ class PluginsSettings(Section):
     start_deadline_s: float = Field(8.0, gt=0)
     warn_s: float = Field(2.0, gt=0)
     global_middlewares: list[str] = ["limits"]
+    recovery: list[str] = ["auth", "embedded", "limits", "projects", "rbac"]
+    recovery_after: int = Field(3, ge=0)
+    starts_dir: Path = Path(".studio/starts")
 
     def allows(self, name: str, environment: Environment) -> bool:
         """Return whether the installed plugin `name` may be imported."""

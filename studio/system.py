@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import Field
 
 from studio.auth import PUBLIC, Permission
+from studio.errors import PluginError
 from studio.health import HealthCheck
 from studio.model import Model
 from studio.plugins.manifest import API_VERSION
@@ -51,9 +52,10 @@ class PluginPublic(Model):
 
 
 class Plugins(Model):
-    """All plugins that are installed."""
+    """All plugins that are installed, and why only some may run (recovery mode)."""
 
     items: list[PluginPublic]
+    recovery: str | None
 
 
 class Capabilities(Model):
@@ -99,7 +101,8 @@ class System:
         off = self._studio.dispatcher.switched_off
         records = self._studio.loader.records.values()
         found = ({**record.describe(), "hooksOff": off(record.name)} for record in records)
-        return Plugins(items=[PluginPublic.model_validate(item) for item in found])
+        items = [PluginPublic.model_validate(item) for item in found]
+        return Plugins(items=items, recovery=self._studio.recovery)
 
     async def get_capabilities(self, request: Request) -> dict[str, Any]:
         """List features, providers and models, with the reason where one is off."""
@@ -111,6 +114,10 @@ class System:
         """Ask the database for a sign of life."""
         await self._studio.services.database.ping()
         return "answers"
+
+    async def check_recovery(self) -> str:
+        """Hold readiness back while most of the platform is left out."""
+        raise PluginError("only the plugins of plugins.recovery run; GET /api/plugins says why")
 
     async def check_cache(self) -> str:
         """Ask Redis for a sign of life; without it the platform is slower, not down."""
@@ -156,5 +163,6 @@ def system_declared(studio: Studio, collections: tuple[Collection, ...]) -> Decl
         health_checks=[
             HealthCheck("database", system.check_database),
             HealthCheck("cache", system.check_cache, critical=False),
+            *([HealthCheck("recovery", system.check_recovery)] if studio.recovery else []),
         ],
     )

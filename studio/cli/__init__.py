@@ -46,7 +46,5 @@ def _add_plugin_commands(arguments: list[str]) -> None:
     word = next((a for a in arguments if not a.startswith("-")), None)
     if word in known or (word is None and "--help" not in arguments):
         return
-    from studio.app import Studio  # noqa: PLC0415 - imports the whole platform
-
-    for _, group in Studio().registry.all("commands"):
+    for _, group in inspect.platform().registry.all("commands"):
         app.add_typer(group)

@@ -28,10 +28,12 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(plugins)
 
 
-def _studio() -> Studio:
+def platform() -> Studio:
+    """Build what the next start would be, without starting it: what crashed three starts is not imported again."""
     from studio.app import Studio  # noqa: PLC0415 - imports the whole platform
+    from studio.cli.recovery import Starts  # noqa: PLC0415 - as above
 
-    return Studio()
+    return Studio(recovery=Starts.configured().recovery())
 
 
 def _print_json(value: object) -> None:
@@ -40,7 +42,9 @@ def _print_json(value: object) -> None:
 
 def check() -> None:
     """Check configuration and plugins without starting; exit 78 on wrong settings, 1 on a broken plugin."""
-    studio = _studio()
+    from studio.app import Studio  # noqa: PLC0415 - imports the whole platform
+
+    studio = Studio()
     for warning in studio.loaded.warnings:
         sys.stdout.write(f"warning: {warning}\n")
     broken = [r for r in studio.loader.records.values() if r.state in ("failed", "blocked")]
@@ -56,7 +60,8 @@ def check() -> None:
 @plugins.command(name="list")
 def list_plugins(*, as_json: JsonOption = False) -> None:
     """List every installed plugin with its state."""
-    found = [record.describe() for record in _studio().loader.records.values()]
+    studio = platform()
+    found = [record.describe() for record in studio.loader.records.values()]
     if as_json:
         _print_json(found)
         return
@@ -67,6 +72,8 @@ def list_plugins(*, as_json: JsonOption = False) -> None:
         cells += [times.get(phase, "") for phase in ("import", "register")]
         table.add_row(*(escape(str(cell)) for cell in cells))
     Console().print(table)
+    if studio.recovery:
+        sys.stdout.write(f"{studio.recovery}\n")
     for item in found:
         if item["error"]:
             sys.stdout.write(f"{item['name']}: {item['state']} in {item['phase']}: {item['error']}\n")
@@ -77,7 +84,7 @@ def show_plugin(name: str, *, as_json: JsonOption = False) -> None:
     """Show one plugin: where it comes from, what it declares, why it is off."""
     from studio.plugins.registry import KEYS  # noqa: PLC0415 - imports the whole platform
 
-    studio = _studio()
+    studio = platform()
     record = studio.loader.records.get(name)
     if record is None:
         sys.stderr.write(
@@ -102,7 +109,7 @@ def show_plugin(name: str, *, as_json: JsonOption = False) -> None:
 def routes() -> None:
     """List every route with its plugin and permission."""
     table = Table("method", "path", "permission", "plugin")
-    for owner, route in _studio().registry.all("routes"):
+    for owner, route in platform().registry.all("routes"):
         table.add_row(*map(escape, (route.method, route.path, route.permission, owner)))
     Console().print(table)
 
@@ -111,4 +118,4 @@ def openapi() -> None:
     """Print the OpenAPI 3.1 document."""
     from studio.system import openapi_of  # noqa: PLC0415 - imports the whole platform
 
-    _print_json(openapi_of(_studio()))
+    _print_json(openapi_of(platform()))

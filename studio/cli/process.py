@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from aiohttp import web
 
 from studio.app import Studio, running
-from studio.errors import PluginError, StudioError
+from studio.cli.recovery import GOOD_AFTER_S, Starts
+from studio.errors import ConfigError, PluginError, StudioError
+from studio.plugins.loader import PluginStartError
 from studio.telemetry import get_logger
 from studio.web.connections import close_silent
 
@@ -28,6 +30,24 @@ if TYPE_CHECKING:
 EX_UNAVAILABLE = 69
 """Something that Studio needs is not there. Source: sysexits.h."""
 log = get_logger("studio.process")
+
+
+def run_server() -> None:
+    """Serve until a signal; after three failed starts in recovery mode."""
+    starts = Starts.configured()
+    recovery = starts.recovery()
+    starts.begin()
+    try:
+        if recovery:
+            sys.stderr.write(f"studio: {recovery}\n")
+        studio = Studio(recovery=recovery, note=starts.note)
+        run(studio, partial(serve, starts=starts))
+    except (ConfigError, KeyboardInterrupt, SystemExit):  # `_end`: what is in the way is no plugin
+        starts.forget()
+        raise
+    except PluginStartError as error:
+        starts.note(str(error))
+        raise
 
 
 def run(studio: Studio, work: Callable[[Studio], Coroutine[Any, Any, None]]) -> None:
@@ -80,30 +100,37 @@ def _no_port(studio: Studio, reason: str) -> str:
     )
 
 
-async def serve(studio: Studio) -> None:
+async def serve(studio: Studio, starts: Starts) -> None:
     """Listen until SIGTERM or SIGINT; raises OSError when the port is taken."""
     with _bind(studio.settings.server.host, studio.settings.server.port) as listener:
-        await _until_signal(studio, partial(_listen, studio, listener))
+        await _until_signal(studio, partial(_listen, studio, listener), starts)
 
 
-async def _until_signal(studio: Studio, work: Work) -> None:
+async def _until_signal(studio: Studio, work: Work, starts: Starts) -> None:
     """Start, run `work`, stop. A signal sets the event that `work` waits for; before that it cuts the start."""
-    stop, task, started = asyncio.Event(), asyncio.current_task(), False
+    loop, stop, task, started = asyncio.get_running_loop(), asyncio.Event(), asyncio.current_task(), False
 
-    def begin_stop() -> None:
+    def begin_stop(number: int) -> None:
         _force_later(studio.settings.server.shutdown_s)
         stop.set()
-        if task and not started:
+        if started:
+            starts.good()
+        elif task:
+            if number == signal.SIGINT:  # a person changed their mind; SIGTERM ends what never became ready
+                starts.forget()
             task.cancel()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, begin_stop)
+        loop.add_signal_handler(number, begin_stop, number)
     try:
         async with running(studio):
             started = True
             gc.freeze()  # what is there stays, and need not be looked through again and again
             gc.enable()
+            proof = loop.call_later(GOOD_AFTER_S, starts.good) if studio.recovery is None else None
             await work(stop)
+            if proof:
+                proof.cancel()
     except asyncio.CancelledError:
         if started or not stop.is_set():
             raise

@@ -24,13 +24,12 @@ def serve_(
 ) -> None:
     """Start the server; SIGTERM or Ctrl-C ends it."""
     gc.disable()  # next to nothing of what a start makes is garbage; `run` collects again once it is ready
-    from studio.app import Studio  # noqa: PLC0415 - imports the whole platform
-    from studio.cli.process import run, serve  # noqa: PLC0415 - as above
+    from studio.cli.process import run_server  # noqa: PLC0415 - imports the whole platform
 
     for name, value in (("STUDIO_SERVER__HOST", host), ("STUDIO_SERVER__PORT", port)):
         if value is not None:
             os.environ[name] = str(value)
-    run(Studio(), serve)
+    run_server()
 
 
 def demo(

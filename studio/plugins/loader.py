@@ -23,7 +23,7 @@ from studio.settings import Settings
 from studio.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 
     from pydantic import BaseModel
 
@@ -41,21 +41,30 @@ log = get_logger("studio.plugins")
 class Loader:
     """All plugins of one application, from discovery to stop. `records` is their state, in name order."""
 
-    def __init__(self, environment: Environment, settings: PluginsSettings) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        environment: Environment,
+        settings: PluginsSettings,
+        *,
+        recovery: bool = False,
+        note: Callable[[str], object] = str,
+    ) -> None:
+        self._settings, self._note = settings, note
         self.records = discover()
         self.registry = Registry()
         self._runners: dict[str, PluginRunner] = {}
         self._levels: list[list[PluginRecord]] = []
-        self._choose(environment)
+        self._choose(environment, self._settings.recovery if recovery else self.records)
 
-    def _choose(self, environment: Environment) -> None:
+    def _choose(self, environment: Environment, only: Collection[str]) -> None:
         for name in {*(self._settings.enabled or ()), *self._settings.disabled} - set(self.records):
             log.warning("plugin_unknown", plugin=name, hint="it is configured, but no distribution offers it")
         for record in self.records.values():
             if not self._settings.allows(record.name, environment):
                 reason = "disabled" if record.name in self._settings.disabled else "not enabled"
                 record.fail("choose", f"{reason} by [plugins] in the configuration", PluginState.OFF)
+            elif record.name not in only:
+                record.fail("choose", "left out by the recovery mode", PluginState.OFF)
 
     def import_all(self) -> dict[str, type[BaseModel]]:
         """Import the chosen plugins and return the settings models they declare."""
@@ -145,6 +154,7 @@ class Loader:
     def _guarded(self, record: PluginRecord, phase: str, work: Callable[[PluginRecord], None]) -> None:
         start = time.perf_counter()
         record.phase = phase
+        self._note(f"{phase} of plugin {record.name!r}")
         try:
             with _watchdog(lambda: record.name, BLOCK_LIMIT_S):
                 work(record)
@@ -175,6 +185,7 @@ class Loader:
         limit_s = BLOCK_LIMIT_S + self._settings.start_deadline_s
         for level in self._levels:
             starting = [record for record in level if not self._blocked(record)]
+            self._note(f"start of {', '.join(f'plugin {record.name!r}' for record in starting)}")
             with _watchdog(partial(_running_plugin, asyncio.get_running_loop()), limit_s):
                 errors = await asyncio.gather(*(self._start(r, dispatcher, prepare) for r in starting))
             for record, error in zip(starting, errors, strict=True):

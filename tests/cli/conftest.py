@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import email.policy
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
 from studio.cli import main
 from studio.model import new_id
 from studio.testing.servers import free_port
+
+CODE = re.compile(r"\b\d{6,10}\b")
 
 
 class Command:
@@ -67,11 +71,16 @@ class Command:
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
 
-    def get(self, path):
-        """Return (status, JSON) of the server, (0, None) while it does not listen."""
+    def get(self, path, token=None, body=None):
+        """Return (status, JSON) of the server, (0, None) while it does not listen; with `body` it is a POST."""
+        headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {token}"} if token else {}
+        )
+        data = None if body is None else json.dumps(body).encode()
         try:
-            with urlopen(self.base + path, timeout=5) as answer:
-                return answer.status, json.load(answer)
+            with urlopen(Request(self.base + path, data, headers), timeout=10) as answer:
+                text = answer.read()
+                return answer.status, json.loads(text) if text else None
         except HTTPError as error:
             with error:
                 return error.code, json.load(error)
@@ -88,6 +97,19 @@ class Command:
 
     def ready(self, child, path="/readyz"):
         self.until(child, lambda: self.get(path)[0] == 200)
+
+    def sign_in(self, address):
+        """Return an access token, with a code from the outbox."""
+        status, answer = self.get("/api/auth/otp/request", body={"email": address})
+        assert status in (200, 202), answer
+        mails = sorted(
+            (self.folder / ".studio" / "outbox").glob("*.eml"), key=lambda path: path.stat().st_mtime_ns
+        )
+        mail = email.message_from_bytes(mails[-1].read_bytes(), policy=email.policy.default)
+        code = CODE.search(mail.get_body(("plain",)).get_content())
+        status, pair = self.get("/api/auth/otp/verify", body={"email": address, "code": code[0]})
+        assert status == 200, pair
+        return pair["accessToken"]
 
     def close(self):
         for child in self.children:
