@@ -84,7 +84,7 @@ class Reader:
         for name, layer in self.files.items():
             self._check_keys(name, layer)
         try:
-            checked = self.model.model_validate(self.merged())
+            checked = self.model.model_validate(self.merged(), context={"environment": self.environment})
         except ValidationError as error:
             lines = map(self._line, error.errors(include_url=False))
             raise ConfigError([*self.problems, *filter(None, lines)]) from None

@@ -6,19 +6,18 @@ import hashlib
 import hmac
 import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from studio import (
     ConflictError,
     Doc,
-    Mail,
-    Mailer,
     PluginContext,
     StudioError,
     UnauthenticatedError,
     new_id,
     now_ms,
 )
+from studio_mailer.api import Mails
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,15 +44,13 @@ class OtpService:
 
     async def request_otp(self, email: str, ip: str) -> None:
         """Mail a code, unless one went out less than `otp_interval_s` ago; tells nobody which."""
-        mailer = cast("Mailer", self._ctx.providers.get("mail"))
+        mails = self._ctx.service(Mails)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
         challenge, code = new_id(), self._random_code()
         if not await self._replace(email, challenge, self._hash(challenge, code), ip):
             return
         minutes = -(-self._settings.otp_ttl_s // 60)
-        text = f"Your code for Studio is {code}.\n\nIt is good for {minutes} min and for one sign-in.\n"
         try:
-            mail = Mail(to=email, subject=f"{code} is your Studio code", text=text, tags=("otp",))
-            await mailer.send(mail, idempotency_key=challenge)
+            await mails.send_now("otp", email, {"code": code, "minutes": minutes}, key=challenge)
         except StudioError:
             await self._challenges.delete({"email": email, "challenge": challenge})
             raise

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class Plugin(StudioHooks):
     """The owner of `authenticate`."""
 
-    manifest = Manifest(name="auth", settings=AuthSettings, provides=("UserDirectory",))
+    # Not `requires`: without the mailer nobody signs in anew, but who is signed in goes on.
+    manifest = Manifest(name="auth", settings=AuthSettings, after=("mailer",), provides=("UserDirectory",))
 
     @hookimpl
     def register_routes(self, ctx: PluginContext) -> list[Route]:
@@ -66,7 +67,7 @@ class Plugin(StudioHooks):
     async def lifespan(self, ctx: PluginContext) -> AsyncIterator[None]:
         """Provide accounts, codes and the user directory."""
         settings = ctx.settings(AuthSettings)
-        tokens = Tokens(settings, production=ctx.config.environment == "production")
+        tokens = Tokens(settings)
         self._accounts = AccountService(ctx, settings, tokens)
         ctx.provide(AccountService, self._accounts)
         self._keys = ApiKeyService(ctx, self._accounts)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 MIN_KEY_BYTES = 32
+MAKE_ONE = "make one: openssl rand -base64 48"
 
 
 class AuthSettings(BaseModel):
@@ -14,7 +15,7 @@ class AuthSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    secret: SecretStr | None = None
+    secret: SecretStr | None = Field(None, validate_default=True)
     key_file: Path = Path(".studio/auth.key")
     issuer: str = "studio"
     audience: str = "studio-api"
@@ -34,7 +35,9 @@ class AuthSettings(BaseModel):
 
     @field_validator("secret")
     @classmethod
-    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+    def _its_own_and_long_enough(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and (info.context or {}).get("environment") == "production":
+            raise ValueError(f"is missing; production needs its own key, {MAKE_ONE}")
         if value is not None and len(value.get_secret_value().encode()) < MIN_KEY_BYTES:
-            raise ValueError(f"must have at least {MIN_KEY_BYTES} bytes; make one: openssl rand -base64 48")
+            raise ValueError(f"must have at least {MIN_KEY_BYTES} bytes, {MAKE_ONE}")
         return value

@@ -41,12 +41,10 @@ class Claims:
 class Tokens:
     """Signs and reads access tokens (RFC 9068) and refresh tokens; `clock` in UTC ms."""
 
-    def __init__(
-        self, settings: AuthSettings, *, production: bool, clock: Callable[[], int] = now_ms
-    ) -> None:
+    def __init__(self, settings: AuthSettings, clock: Callable[[], int] = now_ms) -> None:
         self._settings = settings
         self._clock = clock
-        key = _key(settings, production=production)
+        key = _key(settings)
         self.pepper = hmac.digest(key, b"otp", "sha256")
         """A key of its own for one-time codes."""
         self._refresh_key = hmac.digest(key, b"refresh", "sha256")
@@ -118,12 +116,9 @@ class Tokens:
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def _key(settings: AuthSettings, *, production: bool) -> bytes:
+def _key(settings: AuthSettings) -> bytes:
     if settings.secret is not None:
         return settings.secret.get_secret_value().encode()
-    if production:
-        problem = "is missing; production needs its own key"
-        raise ConfigError([f"auth.secret [STUDIO_AUTH__SECRET], plugin auth: {problem}"])
     return _kept_key(settings.key_file)
 
 

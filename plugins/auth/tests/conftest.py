@@ -25,6 +25,7 @@ from studio_auth.plugin import Plugin
 from studio_auth.service import AccountService
 from studio_auth.settings import AuthSettings
 from studio_auth.tokens import Tokens
+from studio_mailer.api import Mails
 
 START_MS = 1_800_000_000_000
 
@@ -63,11 +64,11 @@ class Post:
     mails: list[Any] = field(default_factory=list)
     away: bool = False
 
-    async def send(self, mail, *, idempotency_key):
+    async def send_now(self, template, to, values, *, key):
+        assert template == "otp"
         if self.away:
             raise ProviderUnavailableError("The post is closed.")
-        self.mails.append(mail)
-        return idempotency_key
+        self.mails.append(SimpleNamespace(to=to, text=values["code"], key=key))
 
     def code_for(self, email: str) -> str:
         text = next(mail.text for mail in reversed(self.mails) if mail.to == email)
@@ -114,9 +115,9 @@ class House:
             )
         }
         services.auth = Judge()
-        services.providers = SimpleNamespace(get=lambda _: self.post)
+        services.provided[Mails] = ("mailer", self.post)
         ctx = PluginContext("auth", services, self.settings, structlog.get_logger())
-        self.tokens = Tokens(self.settings, production=True, clock=self.clock)
+        self.tokens = Tokens(self.settings, clock=self.clock)
         self.accounts = AccountService(ctx, self.settings, self.tokens, self.clock)
         self.keys = ApiKeyService(ctx, self.accounts, self.clock)
         self.ctx = ctx

@@ -187,7 +187,7 @@ def clock() -> list[int]:
 
 @pytest.fixture
 def counted(clock) -> Counted:
-    return Counted(Tokens(AuthSettings(secret="s" * 40), production=True, clock=lambda: clock[0]))
+    return Counted(Tokens(AuthSettings(secret="s" * 40), clock=lambda: clock[0]))
 
 
 @pytest.fixture

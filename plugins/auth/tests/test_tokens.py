@@ -13,13 +13,14 @@ from joserfc.jwk import RSAKey
 from pydantic import ValidationError
 
 from studio import ConfigError
+from studio.testing.kit import Studio
 from studio_auth.settings import AuthSettings
 from studio_auth.tokens import LEEWAY_S, MAX_TOKEN_BYTES, Claims, Tokens
 
 pytestmark = pytest.mark.pure
 SECRET = "a-key-of-this-test-" + "k" * 32
 NOW_S = 1_800_000_000
-TOKENS = Tokens(AuthSettings(secret=SECRET), production=True, clock=lambda: NOW_S * 1000)
+TOKENS = Tokens(AuthSettings(secret=SECRET), clock=lambda: NOW_S * 1000)
 GOOD_HEADER = {"alg": "HS256", "typ": "at+jwt"}
 GOOD_CLAIMS = {
     "iss": "studio",
@@ -148,7 +149,7 @@ def test_expired_token_is_accepted_within_the_leeway_only():
 
 def test_token_expires_by_the_clock():
     now = [NOW_S * 1000]
-    tokens = Tokens(AuthSettings(secret=SECRET, access_ttl_s=30), production=True, clock=lambda: now[0])
+    tokens = Tokens(AuthSettings(secret=SECRET, access_ttl_s=30), clock=lambda: now[0])
     token = tokens.issue("USER", "SESSION")
     assert tokens.read(token)
     now[0] += (30 + LEEWAY_S + 1) * 1000
@@ -198,7 +199,7 @@ def test_every_changed_character_breaks_the_token():
 
 
 def test_two_signers_of_one_key_disagree_about_issuer_and_audience():
-    other = Tokens(AuthSettings(secret=SECRET, audience="elsewhere"), production=True)
+    other = Tokens(AuthSettings(secret=SECRET, audience="elsewhere"))
     assert TOKENS.read(other.issue("USER", "SESSION")) is None
 
 
@@ -214,7 +215,7 @@ def test_next_refresh_token_is_always_the_same_and_no_other_leads_to_it():
     assert second == TOKENS.next_refresh("SESSION", first) != first
     assert TOKENS.session_of(second) == "SESSION"
     assert TOKENS.next_refresh("SESSION", TOKENS.issue_refresh("SESSION")) != second
-    other = Tokens(AuthSettings(secret="x" * 51), production=True)
+    other = Tokens(AuthSettings(secret="x" * 51))
     assert other.next_refresh("SESSION", first) != second, "it takes our key to foresee it"
 
 
@@ -246,14 +247,30 @@ def test_secret_is_not_shown_by_the_settings():
     assert SECRET not in repr(AuthSettings(secret=SECRET))
 
 
-def test_production_without_a_secret_is_refused():
-    with pytest.raises(ConfigError, match="STUDIO_AUTH__SECRET"):
-        Tokens(AuthSettings(), production=True)
+def test_production_without_a_secret_is_refused_when_the_configuration_is_read():
+    with pytest.raises(ValidationError, match="production needs its own key, make one"):
+        AuthSettings.model_validate({}, context={"environment": "production"})
+    assert AuthSettings.model_validate({}, context={"environment": "preview"}).secret is None
+
+
+@pytest.mark.parametrize(
+    ("secret", "told"), [(None, "is missing"), ("short", "must have at least 32 bytes")], ids=str
+)
+def test_production_does_not_start_without_a_good_secret_and_says_so(tmp_path, secret, told):
+    environ = {"STUDIO_ENV": "production", "STUDIO_PLUGINS__ENABLED": "auth,projects,mailer"}
+    environ |= {"STUDIO_DATABASE__URL": "mongodb://127.0.0.1:9"}
+    environ |= {"STUDIO_AUTH__SECRET": secret} if secret else {}
+    with pytest.raises(ConfigError) as caught:
+        Studio(config_dir=tmp_path, environ=environ)
+    (line,) = [line for line in caught.value.problems if "secret" in line]
+    assert line.startswith("auth.secret [STUDIO_AUTH__SECRET]")
+    assert told in line
+    assert "short" not in line
 
 
 def test_key_of_an_installation_is_made_once_and_private(tmp_path):
     settings = AuthSettings(key_file=tmp_path / "deep" / "auth.key")
-    first, second = Tokens(settings, production=False), Tokens(settings, production=False)
+    first, second = Tokens(settings), Tokens(settings)
     assert second.read(first.issue("USER", "SESSION")) == Claims("USER", "SESSION")
     assert stat.S_IMODE(settings.key_file.stat().st_mode) == 0o600
     assert [path.name for path in settings.key_file.parent.iterdir()] == ["auth.key"]
@@ -262,11 +279,11 @@ def test_key_of_an_installation_is_made_once_and_private(tmp_path):
 def test_starts_at_once_agree_on_one_key(tmp_path):
     settings = AuthSettings(key_file=tmp_path / "auth.key")
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: Tokens(settings, production=False).pepper, range(16)))
+        made = list(pool.map(lambda _: Tokens(settings).pepper, range(16)))
     assert len(set(made)) == 1
 
 
 def test_key_file_that_is_too_short_is_refused_with_what_to_do(tmp_path):
     (tmp_path / "auth.key").write_bytes(b"short")
     with pytest.raises(ConfigError, match="delete it"):
-        Tokens(AuthSettings(key_file=tmp_path / "auth.key"), production=False)
+        Tokens(AuthSettings(key_file=tmp_path / "auth.key"))
