@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studio.cache import CacheSettings
 from studio.config_reader import Environment, Reader, secrets_in
