@@ -93,7 +93,8 @@ class _Endpoint:
     async def _actor(self, raw: web.Request) -> Actor | None:
         """Ask who calls; on a public route only if somebody says so, and a bad token is nobody."""
         headers, cookies = raw.headers, raw.cookies if "Cookie" in raw.headers else {}
-        token = headers.get("Authorization")
+        shown = headers.getall("Authorization", ())  # of two, a proxy before us may have read the other one
+        token = ", ".join(shown) if shown else None
         if self.public and not token and not cookies:
             return None
         if cookies and not token and not self.public and raw.method in WRITES and _CSRF_HEADER not in headers:
