@@ -26,10 +26,10 @@ from aiohttp import ClientSession, ClientTimeout, web
 from platform_plugin import Store
 
 from studio.app import Studio, running
+from studio.cli.connections import close_silent
 from studio.plugins import PluginState
 from studio.testing.client import Client
 from studio.testing.memory import InMemoryDatabase
-from studio.web.connections import close_silent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

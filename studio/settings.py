@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,11 +12,14 @@ from studio.cache import CacheSettings
 from studio.config_reader import Environment, Reader, secrets_in
 from studio.database.settings import DatabaseSettings
 from studio.jobs.settings import JobsSettings
+from studio.web.proxies import Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 OnFailure = Literal["fail", "continue", "retry"]
+Origin = Annotated[str, Field(pattern=r"^https?://[^/\s*?#@]+$")]
+"""Of a front end; never "*" or "null", with which any site could act for a user who is signed in."""
 
 
 class Section(BaseModel):
@@ -33,13 +35,16 @@ class ServerSettings(Section):
     port: int = Field(8081, ge=0, le=65535)
     shutdown_s: float = Field(8.0, gt=0)
     public_url: str | None = Field(None, pattern=r"^https?://[^/\s]+$")
-    trusted_proxies: list[str] = []
+    trusted_proxies: list[Network] = []
+    connections: int = Field(10_000, ge=10)
+    connections_per_address: int = Field(2_000, ge=1)
 
 
 class WebSettings(Section):
     """What every route obeys unless it says otherwise."""
 
-    cors_origins: list[str] = []
+    cors_origins: list[Origin] = []
+    hsts_s: int = Field(0, ge=0)
     deadline_s: float = Field(30.0, gt=0)
     body_limit: int = Field(1_048_576, gt=0)
 

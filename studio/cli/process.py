@@ -16,17 +16,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from aiohttp import web
 
 from studio.app import Studio, running
+from studio.cli.connections import close_silent, limit_connections
 from studio.cli.recovery import GOOD_AFTER_S, Starts
 from studio.errors import ConfigError, PluginError, StudioError
 from studio.plugins.loader import PluginStartError
 from studio.telemetry import get_logger
-from studio.web.connections import close_silent
+from studio.web.proxies import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from studio.settings import ServerSettings
+
     Work = Callable[[asyncio.Event], Awaitable[None]]
 
+OTHER_FILES = 500
 EX_UNAVAILABLE = 69
 """Something that Studio needs is not there. Source: sysexits.h."""
 log = get_logger("studio.process")
@@ -106,18 +110,30 @@ async def serve(studio: Studio, starts: Starts) -> None:
         await _until_signal(studio, partial(_listen, studio, listener), starts)
 
 
-async def _until_signal(studio: Studio, work: Work, starts: Starts) -> None:
+async def work(studio: Studio) -> None:
+    """Work on jobs until SIGTERM or SIGINT, without listening."""
+
+    async def wait(stop: asyncio.Event) -> None:
+        log.info("worker_ready", concurrency=studio.settings.jobs.concurrency, pid=os.getpid())
+        await stop.wait()
+
+    await _until_signal(studio, wait)
+
+
+async def _until_signal(studio: Studio, work: Work, starts: Starts | None = None) -> None:
     """Start, run `work`, stop. A signal sets the event that `work` waits for; before that it cuts the start."""
     loop, stop, task, started = asyncio.get_running_loop(), asyncio.Event(), asyncio.current_task(), False
 
     def begin_stop(number: int) -> None:
         _force_later(studio.settings.server.shutdown_s)
         stop.set()
-        if started:
+        if starts and started:
             starts.good()
-        elif task:
-            if number == signal.SIGINT:  # a person changed their mind; SIGTERM ends what never became ready
-                starts.forget()
+        elif (
+            starts and number == signal.SIGINT
+        ):  # a person changed their mind; SIGTERM ends what never got ready
+            starts.forget()
+        if task and not started:
             task.cancel()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -127,10 +143,9 @@ async def _until_signal(studio: Studio, work: Work, starts: Starts) -> None:
             started = True
             gc.freeze()  # what is there stays, and need not be looked through again and again
             gc.enable()
-            proof = loop.call_later(GOOD_AFTER_S, starts.good) if studio.recovery is None else None
+            if starts and studio.recovery is None:
+                loop.call_later(GOOD_AFTER_S, starts.good)
             await work(stop)
-            if proof:
-                proof.cancel()
     except asyncio.CancelledError:
         if started or not stop.is_set():
             raise
@@ -140,8 +155,9 @@ async def _listen(studio: Studio, listener: socket.socket, stop: asyncio.Event) 
     limit_s = studio.settings.server.shutdown_s / 4
     runner = web.AppRunner(studio.app, access_log=None, handle_signals=False, shutdown_timeout=limit_s)
     await runner.setup()
-    await web.SockSite(runner, listener, backlog=1024).start()
     assert runner.server  # noqa: S101 - setup() has made it
+    _limit(runner.server, studio.settings.server)
+    await web.SockSite(runner, listener, backlog=1024).start()
     sweeper = asyncio.create_task(close_silent(runner.server))
     host, port = listener.getsockname()[:2]
     timings = {phase: round(ms) for phase, ms in studio.timings.items()}
@@ -151,6 +167,20 @@ async def _listen(studio: Studio, listener: socket.socket, stop: asyncio.Event) 
     await studio.services.realtime.stop()  # open streams would hold the clean-up
     sweeper.cancel()
     await runner.cleanup()
+
+
+def _limit(server: web.Server, settings: ServerSettings) -> None:
+    """Limit the connections, and ask the system for as many files as that takes."""
+    exempt = partial(is_ours, proxies=settings.trusted_proxies)
+    limit_connections(server, settings.connections, settings.connections_per_address, exempt)
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - not on every platform
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = settings.connections + OTHER_FILES
+        if soft not in (resource.RLIM_INFINITY, hard) and soft < wanted:
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _bind(host: str, port: int) -> socket.socket:

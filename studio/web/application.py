@@ -33,16 +33,11 @@ def application_of(studio: Studio) -> web.Application:
         on_error=_log_error,
     )
     bound = []
-    chosen = studio.settings.plugins.global_middlewares
-    asked = studio.dispatcher.implementations("wrap_route")
-    wrapping = sorted((i for i in asked if i.plugin in chosen), key=lambda i: chosen.index(i.plugin))
+    asked = {i.plugin: i for i in studio.dispatcher.implementations("wrap_route")}
+    wrapping = [asked[name] for name in studio.settings.plugins.global_middlewares if name in asked]
     for name, declared in studio.registry.plugins.items():
         record = studio.loader.records.get(name)
-        ctx = (
-            record.ctx
-            if record and record.ctx
-            else PluginContext(name, studio.services, None, get_logger(name))
-        )
+        ctx = (record and record.ctx) or PluginContext(name, studio.services, None, get_logger(name))
         for route in declared.routes:
             middlewares = [found for ask in wrapping if (found := ask(route))] + declared.middlewares
             bound.append((name, route, bind(route, ctx, deps, middlewares)))

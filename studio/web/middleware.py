@@ -7,7 +7,6 @@ import itertools
 import os
 import re
 import time
-from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -16,14 +15,16 @@ from studio.errors import PluginError
 from studio.web.connections import HANDLER_ARGS, hush_parser
 from studio.web.deps import REQUEST_ID
 from studio.web.problem import problem
+from studio.web.proxies import SECURE, believe
 from studio.web.routing import RouteTable, TypedRoute
 from studio.web.sending import Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from aiohttp.typedefs import Middleware
 
+    from studio.settings import WebSettings
     from studio.web.deadline import Deadline
     from studio.web.deps import Handler, WebDeps
     from studio.web.route import Route
@@ -37,8 +38,13 @@ _PREFLIGHT = {
     "X-Request-Id, X-Requested-With",
     "Access-Control-Max-Age": "600",
 }
-_COMMON, _REFERRER = {"X-Content-Type-Options": "nosniff"}, "no-referrer"
-_EXPOSED = "ETag, Idempotent-Replay, Location, Retry-After, X-Request-Id"
+_COMMON = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""On every answer, unless its route says otherwise, as the pages of the console do."""
+_EXPOSED = "ETag, Idempotent-Replay, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 
 
 def build_application(
@@ -55,7 +61,7 @@ def build_application(
     app = web.Application(
         middlewares=[gate(deps)], client_max_size=deps.settings.web.body_limit, handler_args=HANDLER_ARGS
     )
-    app.on_response_prepare.append(decorate(deps.settings.web.cors_origins))
+    app.on_response_prepare.append(decorate(deps.settings.web))
     app[ROUTE_TABLE] = table = RouteTable(deps.settings.web.deadline_s)
     table.unavailable.update(unavailable or {})
     for plugin, route, handler in bound:
@@ -67,10 +73,9 @@ def build_application(
 def gate(deps: WebDeps) -> Middleware:
     """Return the outermost middleware."""
     trusted, origins = deps.settings.server.trusted_proxies, deps.settings.web.cors_origins
-    sender = Sender(
-        {"Server": "studio", **_COMMON, "Referrer-Policy": _REFERRER}
-        | ({"Vary": "Origin"} if origins else {})
-    )
+    hsts = _hsts(deps.settings.web)
+    common = {"Server": "studio", **_COMMON} | ({"Vary": "Origin"} if origins else {})
+    plain, secure = Sender(common), Sender(common | hsts)
     start, numbers = os.urandom(9).hex(), itertools.count()
 
     async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -80,8 +85,8 @@ def gate(deps: WebDeps) -> Middleware:
         asked = request.headers.get("X-Request-Id")
         request_id = asked if asked and _SANE_ID.fullmatch(asked) else f"{start}{next(numbers):08x}"
         request[REQUEST_ID] = request_id
-        if trusted and "X-Forwarded-For" in request.headers:
-            request = request.clone(remote=client_address(request, trusted))
+        if trusted:
+            request = believe(request, trusted)
         try:
             response = _preflight(request) or (
                 await _in_time(request, handler, deadline) if deadline else await handler(request)
@@ -97,6 +102,7 @@ def gate(deps: WebDeps) -> Middleware:
             template = typed.template if typed else route.resource and route.resource.canonical
             deps.observe(template or "unmatched", request.method, status, time.perf_counter() - started)
         usual = not origins or "Origin" not in request.headers
+        sender = secure if hsts and request.get(SECURE) else plain
         if usual and sender.send(request, response, request_id):
             await sender.drain(request)
         return response
@@ -131,6 +137,10 @@ def _answer(request: web.Request, error: Exception | SystemExit, deps: WebDeps) 
     return answer
 
 
+def _hsts(settings: WebSettings) -> dict[str, str]:
+    return {"Strict-Transport-Security": f"max-age={settings.hsts_s}"} if settings.hsts_s else {}
+
+
 def _preflight(request: web.Request) -> web.Response | None:
     """Answer a preflight wherever no OPTIONS route does; whether it is allowed, `decorate` says."""
     if request.method != "OPTIONS" or request.match_info.http_exception is None:
@@ -138,19 +148,20 @@ def _preflight(request: web.Request) -> web.Response | None:
     return web.Response(status=204) if "Access-Control-Request-Method" in request.headers else None
 
 
-def decorate(origins: Sequence[str]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+def decorate(settings: WebSettings) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """Return the signal handler that puts the common headers on every answer, streams and files included.
 
-    Only a listed origin may read answers, with credentials; "*" is refused: any site could act for a user.
+    Only a listed origin may read answers, with credentials.
     """
-    if "*" in origins:
-        raise ValueError("web.cors_origins: '*' is not allowed, list the origins of the front ends")
+    origins, hsts = settings.cors_origins, _hsts(settings)
 
     async def prepare(request: web.Request, response: web.StreamResponse) -> None:
         headers = response.headers
         headers["X-Request-Id"] = request.get(REQUEST_ID, "")
-        headers.update(_COMMON)
-        headers.setdefault("Referrer-Policy", _REFERRER)
+        for name, value in _COMMON.items():
+            headers.setdefault(name, value)
+        if hsts and request.get(SECURE):
+            headers.update(hsts)
         if not origins:
             return
         headers.add("Vary", "Origin")
@@ -162,18 +173,3 @@ def decorate(origins: Sequence[str]) -> Callable[[web.Request, web.StreamRespons
                 headers.update(_PREFLIGHT)
 
     return prepare
-
-
-def client_address(request: web.Request, trusted: Sequence[str]) -> str:
-    """Return the last hop that is no proxy of ours; `trusted` are addresses or networks."""
-    peer = request.remote or ""
-    networks = [ip_network(proxy) for proxy in trusted]
-    address = peer
-    for hop in reversed(",".join(request.headers.getall("X-Forwarded-For")).split(",")):
-        try:
-            if not any(ip_address(address) in network for network in networks):
-                break
-            address = str(ip_address(hop.strip()))
-        except ValueError:
-            break
-    return address

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
+from contextlib import suppress
 
 import pytest
+from aiohttp import web
 
 from studio import PUBLIC, Model, Route
+from studio.cli.connections import close_silent, limit_connections
 from studio.web import typed
-from studio.web.connections import HANDLER_ARGS, close_silent
+from studio.web.connections import HANDLER_ARGS
 
 pytestmark = pytest.mark.http
 HEAD = b"POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n"
@@ -22,6 +26,19 @@ async def create_thing(request, body: Thing):
 
 async def get_thing(request):
     return Thing(name="x")
+
+
+async def keep_upload(request):
+    return Thing(name=str(len(await request.raw.read())))
+
+
+async def get_much(request):
+    return web.Response(body=b"x" * 20_000_000)
+
+
+async def dawdle(request):
+    await asyncio.sleep(0.6)
+    return Thing(name=str(len(await request.raw.read())))
 
 
 async def open_with(port, data):
@@ -40,10 +57,15 @@ async def close_all(connections):
 @pytest.fixture
 async def swept(serve, monkeypatch):
     monkeypatch.setitem(HANDLER_ARGS, "lingering_time", 0.1)
+    raw = {"media": ("image/png",), "deadline_s": 0, "body_limit": 10_000_000}
     house = await serve(
-        Route("POST", "/api/x", create_thing, PUBLIC), Route("GET", "/api/x", get_thing, PUBLIC)
+        Route("POST", "/api/x", create_thing, PUBLIC),
+        Route("GET", "/api/x", get_thing, PUBLIC),
+        Route("POST", "/api/upload", keep_upload, PUBLIC, **raw),
+        Route("POST", "/api/slow", dawdle, PUBLIC, **raw),
+        Route("GET", "/api/much", get_much, PUBLIC, deadline_s=0, produces="image/png"),
     )
-    sweeper = asyncio.create_task(close_silent(house.client.server.runner.server, 0.2, 0.02))
+    sweeper = asyncio.create_task(close_silent(house.client.server.runner.server, 0.2, 0.02, 0.3))
     yield house
     sweeper.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -51,7 +73,7 @@ async def swept(serve, monkeypatch):
 
 
 async def test_thirty_slow_connections_are_closed_and_others_served(swept, monkeypatch):
-    monkeypatch.setattr(typed, "BODY_DEADLINE_S", 0.2)
+    monkeypatch.setattr(typed, "BODY_DEADLINE_S", 0.05)
     port = swept.client.port
     kinds = [b"", HEAD, HEAD + b"\r\n{"]  # silent, half a head, half a body
     connections = [await open_with(port, data) for data in kinds for _ in range(10)]
@@ -100,3 +122,68 @@ async def test_malformed_request_gets_400_without_versions_or_tracebacks(serve, 
     assert b"Server: studio" in answers[0]
     assert b"aiohttp" not in answers[0]
     assert "Traceback" not in caplog.text
+
+
+UPLOAD = b"POST /api/upload HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
+
+
+async def test_upload_that_stalls_is_cut_on_a_route_without_deadline(swept):
+    connections = [await open_with(swept.client.port, UPLOAD + b"x" * 10) for _ in range(5)]
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(reader.read() for reader, _ in connections), return_exceptions=True)
+    await close_all(connections)
+    assert not swept.errors
+
+
+async def test_upload_that_goes_on_slowly_arrives(swept):
+    reader, writer = await open_with(swept.client.port, UPLOAD)
+    async with asyncio.timeout(30):
+        for _ in range(10):
+            writer.write(b"x" * 100)
+            await asyncio.sleep(0.05)  # in all more than a silence may last
+        assert b"200" in await reader.readline()
+    await close_all([(reader, writer)])
+
+
+async def test_handler_that_lets_a_client_wait_is_not_the_clients_fault(swept):
+    async with asyncio.timeout(30):
+        answer = await swept.call(
+            "POST",
+            "/api/slow",
+            None,
+            data=io.BytesIO(b"x" * 5_000_000),
+            headers={"Content-Type": "image/png"},
+        )
+    assert answer.data == {"name": "5000000"}
+
+
+async def test_client_that_reads_nothing_is_cut_and_others_served(swept):
+    request = b"GET /api/much HTTP/1.1\r\nHost: x\r\n\r\n"
+    connections = [await open_with(swept.client.port, request) for _ in range(5)]
+    for _, writer in connections:
+        writer.transport.pause_reading()
+    server = swept.client.server.runner.server
+    async with asyncio.timeout(30):
+        while len(server.connections) > 0:
+            await asyncio.sleep(0.02)
+    assert (await swept.call("GET", "/api/x", None)).status == 200
+    for _, writer in connections:
+        writer.transport.abort()
+    assert not swept.errors
+
+
+@pytest.mark.parametrize(("most", "of_one", "exempt"), [(4, 99, False), (99, 4, False), (4, 2, True)])
+async def test_more_connections_than_allowed_are_refused_and_room_is_found_again(serve, most, of_one, exempt):
+    house = await serve(Route("GET", "/api/x", get_thing, PUBLIC))
+    server, port = house.client.server.runner.server, house.client.port
+    limit_connections(server, most, of_one, lambda address: exempt and address == "127.0.0.1")
+    kept = [await open_with(port, b"") for _ in range(4)]
+    refused = await open_with(port, b"")
+    async with asyncio.timeout(20):
+        with suppress(ConnectionError):
+            assert await refused[0].read() == b""
+        assert len(server.connections) == 4
+        await close_all([*kept, refused])
+        while server.connections:
+            await asyncio.sleep(0.01)
+    assert (await house.call("GET", "/api/x", None)).status == 200

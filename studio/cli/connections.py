@@ -1,0 +1,87 @@
+"""Watches the server's connections. aiohttp gives none a deadline: of 300 idle or half-sent ones 0 closed in 45 s."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.web_protocol import RequestHandler
+    from aiohttp.web_server import Server
+
+HEADER_DEADLINE_S, READ_DEADLINE_S = 10.0, 30.0
+
+
+async def close_silent(
+    server: Server,
+    deadline_s: float = HEADER_DEADLINE_S,
+    every_s: float = 1.0,
+    read_deadline_s: float = READ_DEADLINE_S,
+) -> None:
+    """Close, for ever, connections whose client makes no headway; run it as a task.
+
+    That is one that has not sent a whole first request head within `deadline_s`, sent no byte of a body that
+    we wait for in 1.3 times as long (most bodies have their own deadline, which answers 408), or read no byte
+    of an answer for `read_deadline_s`.
+    """
+    limits = {"head": deadline_s, "body": 1.3 * deadline_s, "read": read_deadline_s}
+    clock = asyncio.get_running_loop().time
+    seen: dict[RequestHandler, tuple[tuple[str, int], float]] = {}
+    while True:
+        now, before = clock(), seen
+        seen = {}
+        for connection in server.connections:
+            if (owed := _owed(connection)) is None:
+                continue
+            last, since = before.get(connection, (owed, now))
+            seen[connection] = (owed, since if last == owed else now)
+            if last == owed and now - since >= limits[owed[0]]:
+                _cut(connection)
+        await asyncio.sleep(every_s)
+
+
+def _owed(connection: RequestHandler) -> tuple[str, int] | None:
+    """Return what the client has to go on with, and how far it is; None when it is not its turn.
+
+    aiohttp has no public way to see any of it; tests pin the private names.
+    """
+    if not connection._request_count:  # noqa: SLF001 - see above
+        return "head", 0
+    if (transport := connection.transport) is None:
+        return None
+    if waiting := transport.get_write_buffer_size():
+        return "read", waiting
+    request = connection._current_request  # noqa: SLF001 - see above
+    if request is None or request.content.is_eof() or connection._reading_paused:  # noqa: SLF001 - see above
+        return None
+    return "body", request.content.total_bytes
+
+
+def _cut(connection: RequestHandler) -> None:
+    transport = connection.transport
+    connection.force_close()
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()  # closing alone would wait for a client that reads nothing
+
+
+def limit_connections(server: Server, most: int, of_one: int, exempt: Callable[[str], bool]) -> None:
+    """Refuse connections beyond `most`, or beyond `of_one` from an address that is not `exempt`."""
+    open_: Counter[str] = Counter()
+    made, lost = server.connection_made, server.connection_lost
+
+    def connection_made(handler: RequestHandler, transport: asyncio.Transport) -> None:
+        made(handler, transport)
+        open_[address := handler.peername[0] if handler.peername else ""] += 1
+        if len(server.connections) > most or (open_[address] > of_one and not exempt(address)):
+            transport.abort()
+
+    def connection_lost(handler: RequestHandler, exc: BaseException | None = None) -> None:
+        lost(handler, exc)
+        open_[address := handler.peername[0] if handler.peername else ""] -= 1
+        if not open_[address]:
+            del open_[address]
+
+    server.connection_made, server.connection_lost = connection_made, connection_lost  # type: ignore[method-assign]  # aiohttp gives no other place to count them
