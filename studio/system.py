@@ -16,6 +16,7 @@ from studio.health import HealthCheck
 from studio.model import Model
 from studio.plugins.manifest import API_VERSION
 from studio.plugins.registry import Declared
+from studio.telemetry import redact
 from studio.web.openapi import build_openapi
 from studio.web.route import Request, Route
 
@@ -132,7 +133,7 @@ async def _probe(check: HealthCheck) -> dict[str, Any]:
         async with asyncio.timeout(min(check.deadline_s, PROBE_LIMIT_S)):
             note, ok = str(await check.probe()), True
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a check that fails in any way is a check that failed
-        note, ok = f"{type(error).__name__}: {error}".rstrip(": "), False
+        note, ok = redact(f"{type(error).__name__}: {error}".rstrip(": ")), False
     return {
         "ok": ok,
         "note": note,

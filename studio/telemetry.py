@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 BATCH, MAX_TEXT, MAX_DEPTH = 500, 16_000, 6
 _SECRET_KEY = re.compile(
-    r"(?i)authorization|cookie|passw|secret|token|api_?-?key|credential|private_?key|\botp\b"
+    r"(?i)authorization|cookie|passw|secret|token|credential|(api|private)[_-]?key|\botp\b"
 )
 _SECRET_TEXT = re.compile(
-    r"(?i)(\b(?:bearer|basic) +|[?&][\w.-]*(?:token|secret|key|signature|passw(?:or)?d|code)=)[^\s\"'&,]+"
-    r"|(?<=://)[^/?#\s@]+(?=@)"
+    r"(?i)(\b(?:bearer|basic) +|(?:^|[?&])[\w.-]*(?:token|secret|key|signature|passw(?:or)?d|code)=)"
+    r"[^\s\\\"'&,]+|(?<=://)[^/?#\s@\\\"']+(?=@)"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _registered: list[str] = []
@@ -50,10 +50,10 @@ def register_secret(value: str) -> None:
 
 
 def redact(text: str) -> str:
-    """Return `text` (16,000 characters) without registered secrets, tokens of headers and queries, user info."""
+    """Return `text` without registered secrets, tokens of headers and queries, user info; JSON stays JSON."""
     for secret in _registered:
         text = text.replace(secret, "***")
-    return _SECRET_TEXT.sub(lambda found: f"{found[1] or ''}***", text)[:MAX_TEXT]
+    return _SECRET_TEXT.sub(lambda found: f"{found[1] or ''}***", text)
 
 
 def _clean(value: Any, key: str = "", depth: int = 0) -> Any:
@@ -67,7 +67,7 @@ def _clean(value: Any, key: str = "", depth: int = 0) -> Any:
         return {redact(str(k)): _clean(v, str(k), depth + 1) for k, v in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_clean(v, "", depth + 1) for v in value]
-    return redact(value if isinstance(value, str) else repr(value))
+    return redact(value if isinstance(value, str) else repr(value))[:MAX_TEXT]
 
 
 class ErrorLog:
@@ -81,12 +81,10 @@ class ErrorLog:
         stream: IO[str] | None = None,
         console: bool = False,
     ) -> None:
-        self.dropped = 0
-        self._directory, self._size = directory, queue_size
-        self._stream = stream or sys.stderr
+        self.dropped = self._told = 0
+        self._directory, self._size, self._stream = directory, queue_size, stream or sys.stderr
         self._console = structlog.dev.ConsoleRenderer() if console else None
         self._queue: SimpleQueue[dict[str, Any] | threading.Event | None] = SimpleQueue()
-        self._told = 0
         self._thread = threading.Thread(target=self._run, name="studio-log", daemon=True)
         self._thread.start()
 
@@ -152,16 +150,16 @@ class ErrorLog:
             clean = _clean(record)
             if self._console is None:
                 return json.dumps(clean) + "\n"  # ASCII only: no line break of any script survives
-            safe = {k: v if k == "exception" else _printable(v) for k, v in clean.items()}
-            return f"{self._console(None, '', safe)}\n"
+            return f"{self._console(None, '', {k: _printable(k, v) for k, v in clean.items()})}\n"
         except Exception as error:  # noqa: BLE001 - a value's own __repr__ or __str__ may do anything
             return json.dumps({"event": "log_record_unreadable", "error": type(error).__name__}) + "\n"
 
 
-def _printable(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
+def _printable(key: str, value: Any) -> Any:
+    """Return a text without control characters; a traceback keeps its lines."""
+    parts = value.split("\n") if key == "exception" else [value]
+    safe = [_CONTROL.sub(lambda c: c[0].encode("unicode_escape").decode(), str(part)) for part in parts]
+    return "\n".join(safe) if isinstance(value, str) else value
 
 
 def _stamp(record: MutableMapping[str, Any]) -> dict[str, Any]:
@@ -199,19 +197,16 @@ def configure_logging(settings: Settings, *, stream: IO[str] | None = None) -> E
     console = chosen.format == "console" or (chosen.format is None and terminal)
     _sink = ErrorLog(chosen.directory, chosen.queue_size, stream=stream, console=console)
     level = logging.getLevelNamesMapping()[chosen.level.upper()]
-    _configure_structlog(level)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
     logging.captureWarnings(capture=True)  # Python's own lines on stderr are no JSON
     logging.basicConfig(handlers=[_Bridge()], level=max(level, logging.INFO), force=True)
     return _sink
 
 
-def _configure_structlog(level: int) -> None:
-    context, errors = structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info
-    wrapper = structlog.make_filtering_bound_logger(level)
-    structlog.configure(processors=[context, errors, _queue_record], wrapper_class=wrapper)
-
-
-_configure_structlog(logging.INFO)
+structlog.configure(
+    processors=[structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, _queue_record],
+    wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+)
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:

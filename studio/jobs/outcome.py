@@ -11,6 +11,7 @@ import structlog
 from studio.errors import StorageFullError, StudioError, UnavailableError
 from studio.jobs.cost import bill_of
 from studio.providers.contract import Generation, GenerationError
+from studio.telemetry import redact
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -108,6 +109,7 @@ class Outcomes:
     ) -> Doc | None:
         """Fail this attempt and, if that may help, begin the next; None: somebody else moved the job."""
         bill = bill_of(job, generation)
+        error = error.model_copy(update={"message": redact(error.message)})
         fields: Doc = {"error": error.model_dump()}
         if job["state"] == "cancelled":
             return await self._store.end(job, "cancelled", bill, {})

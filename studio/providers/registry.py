@@ -19,6 +19,7 @@ from studio.errors import (
 from studio.jobs.contract import CostHold, CostSettlement
 from studio.jobs.cost import bill_of, hold_cost, settle_cost
 from studio.providers.wrapper import BoundProvider, Breaker
+from studio.telemetry import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,9 +48,8 @@ class _Entry:
             try:
                 target = getattr(importlib.import_module(module), name)(self._ctx)
             except Exception as error:  # noqa: BLE001 - a vendor's module may fail in any way; its reason is kept and shown
-                self.failure = (
-                    f"{self.spec.target} of plugin {self.plugin!r}: {type(error).__name__}: {error}"
-                )
+                what = f"{self.spec.target} of plugin {self.plugin!r}"
+                self.failure = redact(f"{what}: {type(error).__name__}: {error}")
             else:
                 self._bound = BoundProvider(self.plugin, self.spec, target, self._slots, self.breaker)
         if self._bound is None:
@@ -102,13 +102,10 @@ class Providers:
                 f"No provider {provider!r} offers {capability}; choose from {sorted(entries)}."
             )
         chosen = [entries[provider]] if provider is not None else list(entries.values())
-        fitting = [
-            e
-            for e in chosen
-            if model is None or not e.spec.models or model in (m.name for m in e.spec.models)
-        ]
+        models = {e.spec.name: {m.name for m in e.spec.models} for e in chosen}
+        fitting = [e for e in chosen if model is None or model in models[e.spec.name] or not e.spec.models]
         if chosen and not fitting:
-            offered = sorted({m.name for e in chosen for m in e.spec.models})
+            offered = sorted(set[str]().union(*models.values()))
             raise InvalidInputError(
                 f"No provider of {capability} has the model {model!r}; choose from {offered}."
             )

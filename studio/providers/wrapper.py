@@ -16,6 +16,7 @@ from studio.errors import (
     StudioError,
     UnavailableError,
 )
+from studio.telemetry import redact
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -101,6 +102,7 @@ class BoundProvider:
                     result = await method(*args, **kwargs)
             except Exception as error:  # the boundary to a stranger's code: whatever it raises gets a class
                 raised = self._classified(error, creates=creates)
+                raised.detail = redact(raised.detail)  # stored and shown: a vendor may quote the key
                 outage = isinstance(raised, (ProviderError, UnavailableError, DeadlineExceededError))
                 self.breaker.record(ok=not outage or isinstance(raised, ProviderRejectedError))
                 if raised is error:
@@ -117,8 +119,5 @@ class BoundProvider:
             detail = f"{self.name} did not answer within {self.spec.deadline_s:g} s."
         else:
             detail = f"{self.name} failed with {type(error).__name__}."
-        return (
-            OutcomeUnknownError(f"{detail} The work may have been started.")
-            if creates
-            else ProviderError(detail)
-        )
+        unknown = f"{detail} The work may have been started."
+        return OutcomeUnknownError(unknown) if creates else ProviderError(detail)

@@ -82,10 +82,7 @@ def refuse_bad_routes(studio: Studio) -> dict[str, str]:
 
 
 def _log_error(error: BaseException, request: web.Request) -> None:
-    log.error(
-        "request_failed",
-        method=request.method,
-        path=request.path,
-        request_id=request.get(REQUEST_ID),
-        exc_info=error,
-    )
+    route = getattr(request.match_info.route, "template", request.path)
+    what = {"method": request.method, "route": route, "request_id": request.get(REQUEST_ID)}
+    # A parameter called token is not shown, and so the path cannot be.
+    log.error("request_failed", **what, params=dict(request.match_info), exc_info=error)

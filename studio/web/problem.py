@@ -16,6 +16,7 @@ from studio.errors import (
     StudioError,
     UnauthenticatedError,
 )
+from studio.telemetry import redact
 
 _KNOWN: tuple[tuple[type[Exception], type[StudioError], str], ...] = (
     (web.HTTPRequestEntityTooLarge, PayloadTooLargeError, "The body is larger than this address takes."),
@@ -59,7 +60,9 @@ def problem(error: Exception, request_id: str) -> web.Response:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, web.HTTPMethodNotAllowed):
         headers["Allow"] = error.headers["Allow"]
-    return web.Response(body=orjson.dumps(body, default=str), status=known.status, headers=headers)
+    # A vendor's words may hold the key it was asked with.
+    safe = redact(orjson.dumps(body, default=str).decode())
+    return web.Response(body=safe.encode(), status=known.status, headers=headers)
 
 
 def _http_error(error: web.HTTPException) -> StudioError:

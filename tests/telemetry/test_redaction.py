@@ -93,6 +93,18 @@ def test_every_line_of_a_flood_is_written_or_counted_and_the_queue_is_bounded(tm
     assert sum(record["event"] == "flood" for record in records) + log.dropped == 100_000
 
 
+def test_exception_on_a_terminal_keeps_its_lines_and_no_control_character(tmp_path):
+    stream = io.StringIO()
+    log = ErrorLog(tmp_path, stream=stream, console=True)
+    log.put(
+        {"event": "failed", "level": "error", "exception": "Traceback\n  here\x1b[2J\rValueError: \u2028"}
+    )
+    log.stop()
+    lines = stream.getvalue().split("\n")
+    assert "Traceback" in lines[1]
+    assert "here\\x1b[2J\\rValueError: \\u2028" in lines[2]
+
+
 def test_gauge_that_is_declared_again_shows_the_newest():
     metrics = Metrics()
     metrics.gauge("studio_queue", "Length", lambda: 1)
