@@ -22,10 +22,13 @@ from studio_auth.routes import ROUTES
 from studio_auth.service import AccountService
 from studio_auth.settings import AuthSettings
 from studio_auth.tokens import Tokens
+from studio_auth.watch import RevocationWatch
 from studio_projects.api import UserDirectory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+REVOKED = Index((("revoked_at", 1),), partial={"revoked_at": {"$gt": 0}})
 
 
 class Plugin(StudioHooks):
@@ -54,11 +57,12 @@ class Plugin(StudioHooks):
                     Index((("refresh_hash", 1),), unique=True),
                     Index((("user_id", 1), ("_id", -1))),
                     Index((("expires_at", 1),), ttl_s=0),
+                    REVOKED,
                 ),
             ),
             Collection(
                 "api_keys",
-                indexes=(Index((("prefix", 1),), unique=True), Index((("user_id", 1), ("_id", -1)))),
+                indexes=(Index((("prefix", 1),), unique=True), Index((("user_id", 1), ("_id", -1))), REVOKED),
             ),
         ]
 
@@ -74,6 +78,8 @@ class Plugin(StudioHooks):
         ctx.provide(ApiKeyService, self._keys)
         ctx.provide(OtpService, OtpService(ctx, settings, tokens.pepper))
         ctx.provide(UserDirectory, self._accounts)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
+        watch = RevocationWatch(ctx, {"sessions": self._accounts.memory, "api_keys": self._keys.memory})
+        ctx.spawn(watch.run(), "revocations")
         yield
         await self._accounts.memory.close()
         await self._keys.memory.close()

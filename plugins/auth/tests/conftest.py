@@ -25,6 +25,7 @@ from studio_auth.plugin import Plugin
 from studio_auth.service import AccountService
 from studio_auth.settings import AuthSettings
 from studio_auth.tokens import Tokens
+from studio_auth.watch import RevocationWatch
 from studio_mailer.api import Mails
 
 START_MS = 1_800_000_000_000
@@ -121,6 +122,8 @@ class House:
         self.accounts = AccountService(ctx, self.settings, self.tokens, self.clock)
         self.keys = ApiKeyService(ctx, self.accounts, self.clock)
         self.ctx = ctx
+        memories = {"sessions": self.accounts.memory, "api_keys": self.keys.memory}
+        self.watch = RevocationWatch(ctx, memories, self.clock)
         self.otp = OtpService(ctx, self.settings, self.tokens.pepper, self.clock)
 
     async def code(self, email: str) -> str:

@@ -76,3 +76,13 @@ async def test_sign_out_reaches_the_stored_session(served):
     actor = await served.who(pair["access_token"])
     await served.accounts.sign_out(actor)
     assert await served.who(pair["access_token"]) is None
+
+
+async def test_revocation_of_another_process_is_found(served, build_house):
+    pair = await served.accounts.sign_in(address(), "", "")
+    actor = await served.who(pair["access_token"])
+    here = build_house(database=served.database)
+    here.watch._clock = served.clock
+    await served.accounts.sign_out(actor)
+    await here.watch.look("sessions")
+    assert (actor.user_id, actor.session_id) in here.sockets.cut
