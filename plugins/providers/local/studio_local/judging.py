@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from studio_local.children.serve import RejectedInputError
+from studio_local.pictures import opened, upright
 
 _SIDE = 720
 _SHARP = 300.0
@@ -19,12 +19,9 @@ _CONTRAST = 64.0
 
 def judge_image(payload: dict[str, Any]) -> dict[str, Any]:
     """Return {"scores": [{"scorer", "score" 0-1, "reason"}]} for the image file `image`."""
-    try:
-        with Image.open(payload["image"]) as image:
-            image.thumbnail((_SIDE * 2, _SIDE))
-            luma = np.asarray(image.convert("L"), dtype=np.float32)
-    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
-        raise RejectedInputError(f"This is no image that can be read: {error}", "image") from error
+    with opened(Path(payload["image"])) as image:
+        image.thumbnail((_SIDE * 2, _SIDE))
+        luma = np.asarray(upright(image).convert("L"), dtype=np.float32)
     return {"scores": [_sharpness(luma), _contrast(luma), _exposure(luma)]}
 
 

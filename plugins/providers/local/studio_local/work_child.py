@@ -1,4 +1,4 @@
-"""The worker program: draws, composes, judges, lays voices and exports time lines.
+"""The worker program: draws, composes, judges, mixes sound and exports time lines.
 
 Started as `python -m studio_local.work_child <parent pid> <memory MB>`; libraries are imported at first need.
 """
@@ -34,11 +34,11 @@ def film_still(payload: dict[str, Any]) -> dict[str, Any]:
     return film(payload)
 
 
-def lay_voices(payload: dict[str, Any]) -> dict[str, Any]:
-    """Lay normalised voices on one silent track at `out`."""
-    from studio_local.film.track import lay_voices as lay
+def mix_track(payload: dict[str, Any]) -> dict[str, Any]:
+    """Mix voices and music to raw samples at `out`."""
+    from studio_local.film.track import mix_track as mix
 
-    return lay(payload)
+    return mix(payload)
 
 
 def export(payload: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ if __name__ == "__main__":
             "draw": draw,
             "export": export,
             "film_still": film_still,
-            "lay_voices": lay_voices,
+            "mix_track": mix_track,
             "score": score,
         }
     )

@@ -18,8 +18,10 @@ from studio import (
     FilmShot,
     ProviderRejectedError,
     ProviderUnavailableError,
+    ShotBrief,
     WordTiming,
 )
+from studio_local.drawing.panel import draw_panel
 from studio_local.film.aac import FRAME, STRETCH, adts_frames, encode_in_stretches
 from studio_local.film.exports import TIMECODE_RATES, export_timeline
 from studio_local.film.renderer import LocalFilmRenderer
@@ -174,6 +176,20 @@ def test_still_shot_stands_and_moving_shot_moves(film, tools):
 
     assert change(0.1, 1.9) > 8
     assert change(2.1, 3.9) < 3
+
+
+async def test_slate_of_a_panel_stands_still_while_the_camera_moves(own_stage, warm, tools):
+    brief = ShotBrief(code="12C", int_ext="EXT", location="HARBOUR").model_dump(mode="json")
+    panel = own_stage.root / "drawn.jpg"
+    draw_panel({"brief": brief, "seed": 3, "width": 640, "height": 360, "out": str(panel)})
+    shot = own_stage.shots(s0={"panel": panel, "movement": "pan_right"})[0]
+    done = await rendered(own_stage, warm, tools, "slate", shots=(shot,), music=None, width=640, height=360)
+    seen = [np.asarray(tools.pixels(file_of(done, "mp4"), at, "640x360")).astype(int) for at in (0, 1, 1.9)]
+    chips = [np.argwhere((np.abs(picture - (245, 196, 83)).max(axis=2) < 40)[:60, :120]) for picture in seen]
+    places = [(chip.min(axis=0).tolist(), chip.max(axis=0).tolist()) for chip in chips]
+    assert len(chips[0]) > 150
+    assert places[0] == places[1] == places[2]
+    assert np.abs(seen[0][120:] - seen[2][120:]).mean() > 3
 
 
 async def test_voice_is_resampled_after_loudnorm_and_louder(stage, warm, tools, tmp_path):
@@ -403,7 +419,7 @@ async def test_missing_panel_and_voice_are_named(stage, warm):
 async def test_panel_that_is_no_picture_fails_and_leaves_no_film(own_stage, warm, tools):
     own_stage.panels[0].write_bytes(b"no picture")
     done = await tools.finished(LocalFilmRenderer(warm), own_stage.request("broken"))
-    assert (done.state, done.error.code) == ("failed", "provider_failed")
+    assert (done.state, done.error.code, done.error.input) == ("failed", "provider_rejected", "image")
     assert not list((own_stage.root / "out" / "broken").glob("*.mp4"))
 
 

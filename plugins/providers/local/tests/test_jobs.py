@@ -177,7 +177,9 @@ async def test_lifespan_cleans_at_once_and_ends_the_children(fresh):
     old.mkdir(parents=True)
     os.utime(old, (1, 1))
     async with runtime.running():
-        await runtime.work("lay_voices", {"voices": [], "samples": 10, "out": str(old.parent / "v.wav")})
+        await runtime.work(
+            "mix_track", {"voices": [], "music": None, "samples": 10, "out": str(old.parent / "v.wav")}
+        )
         process = runtime.workers._idle[0].process
     assert not old.exists()
     assert process.returncode == -signal.SIGKILL
@@ -190,9 +192,9 @@ async def test_worker_that_crashes_gives_an_error_and_is_replaced(fresh):
     assert not runtime.workers._busy
     out = runtime.settings.work_dir
     out.mkdir(parents=True)
-    assert await runtime.work("lay_voices", {"voices": [], "samples": 5, "out": str(out / "v.wav")}) == {
-        "samples": 5
-    }
+    assert await runtime.work(
+        "mix_track", {"voices": [], "music": None, "samples": 5, "out": str(out / "v.wav")}
+    ) == {"samples": 5}
 
 
 async def test_worker_past_its_deadline_is_killed(fresh):
@@ -204,12 +206,13 @@ async def test_worker_past_its_deadline_is_killed(fresh):
     assert (runtime.workers._idle, runtime.workers._busy) == ([], set())
 
 
-async def test_memory_of_a_worker_is_bounded(fresh):
+async def test_memory_of_a_worker_is_bounded(fresh, tools):
     runtime = runtime_of(fresh(child_memory_mb=512))
-    big = {"voices": [], "samples": 2**40, "out": str(runtime.settings.work_dir / "v.wav")}
     runtime.settings.work_dir.mkdir(parents=True)
-    with pytest.raises(ProviderError):
-        await runtime.work("lay_voices", big)
+    out = runtime.settings.work_dir / "v.wav"
+    big = {"voices": [], "music": str(tools.tone(out, 0.1)), "samples": 2**40, "out": str(out)}
+    with pytest.raises(ProviderError, match="MemoryError"):
+        await runtime.work("mix_track", big)
 
 
 def environment_of(pid):
@@ -221,7 +224,8 @@ async def test_child_inherits_no_secret(fresh, monkeypatch):
     runtime = runtime_of(fresh())
     runtime.settings.work_dir.mkdir(parents=True)
     await runtime.work(
-        "lay_voices", {"voices": [], "samples": 5, "out": str(runtime.settings.work_dir / "v.wav")}
+        "mix_track",
+        {"voices": [], "music": None, "samples": 5, "out": str(runtime.settings.work_dir / "v.wav")},
     )
     pid = runtime.workers._idle[0].process.pid
     assert b"hush" not in environment_of(pid)

@@ -1,4 +1,4 @@
-"""One panel from a shot's brief: set, figures framed by shot size, weather, light, slate."""
+"""One panel from a shot's brief: set, figures framed by shot size, weather, light; its slate is a note."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from studio_local.drawing.exterior import draw_exterior
 from studio_local.drawing.faces import Look, look_of
 from studio_local.drawing.figures import Figure, draw_figure, ground_shadow, silhouetted
 from studio_local.drawing.interior import draw_interior
-from studio_local.drawing.slate import draw_slate
+from studio_local.drawing.slate import note_of
 from studio_local.drawing.weather import draw_weather, lightning
 
 
@@ -56,8 +56,7 @@ def draw_panel(payload: dict[str, Any]) -> dict[str, Any]:
     if brief["int_ext"] != "INT":
         draw_weather(canvas, brief["weather"], palette, (0, 0, canvas.aspect, 1), rng)
     image = _graded(canvas.finished(), payload["seed"])
-    draw_slate(image, brief)
-    image.save(payload["out"], "JPEG", quality=90, subsampling=0)
+    image.save(payload["out"], "JPEG", quality=90, subsampling=0, comment=note_of(brief))
     return {"width": image.width, "height": image.height}
 
 

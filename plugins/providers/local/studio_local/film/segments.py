@@ -18,11 +18,8 @@ if TYPE_CHECKING:
     from studio_local.runtime import LocalRuntime
 
 FONTS = Path(__file__).resolve().parents[1] / "fonts"
-_VERSION = 5
+_VERSION = 6
 """Part of every key: raise it when the same recipe starts to give other pixels."""
-_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-_COLOURS = "in_range=full:out_range=tv:out_color_matrix=bt709"
-"""Stills are full range; without this a JPEG becomes `yuvj420p`, which players show wrongly."""
 _MARKED = ("-color_range", "tv", "-colorspace", "bt709", "-color_trc", "bt709", "-color_primaries", "bt709")
 
 
@@ -52,12 +49,13 @@ def segment_recipe(timed: TimedShot, frame: Frame, digest: str, subtitles: str) 
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """A panel to be filmed: how the camera moves, for how many frames, with how many threads."""
+    """A panel to be filmed: how the camera moves, for how many frames, with or without its slate."""
 
     panel: Path
     movement: str
     frames: int
     frame: Frame
+    slate: bool = False
     threads: int = 1
 
 
@@ -87,27 +85,22 @@ async def make_segment(
         if timed.shot.clip:
             await _film_clip(timed, frame, filters, folder, runtime)
         else:
-            still = Still(timed.shot.panel, timed.shot.movement, timed.frames, frame, threads)
+            shot = timed.shot
+            still = Still(shot.panel, shot.movement, timed.frames, frame, slate=True, threads=threads)
             await film_panel(still, filters, folder, runtime)
     return target, True
 
 
 async def film_panel(still: Still, filters: list[str], folder: Path, runtime: LocalRuntime) -> None:
     """Write `folder/out.mp4`: the panel under a moving camera, then `filters`."""
-    frame, suffix = still.frame, still.panel.suffix.lower()
-    name = f"panel{suffix if suffix in _PICTURES else '.jpg'}"
-    link(folder / name, still.panel)
-    fitted = ",".join(_fitted(frame, _COLOURS))
-    await runtime.ffmpeg.run(
-        ["-i", name, "-vf", fitted, "-frames:v", "1", "-f", "rawvideo", "still.yuv"], cwd=folder
-    )
+    frame = still.frame
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{frame.width}x{frame.height}", *_MARKED[:4]]
     command = [
         str(runtime.ffmpeg.find()), "-hide_banner", "-nostats", "-v", "error", "-y",
         *raw, "-r", str(frame.fps), "-i", "pipe:0", *_encode(filters, still.frames, frame, still.threads),
     ]  # fmt: skip
     payload = {
-        "still": str(folder / "still.yuv"), "width": frame.width, "height": frame.height,
+        "panel": str(still.panel.absolute()), "slate": still.slate, "width": frame.width, "height": frame.height,
         "frames": still.frames, "movement": still.movement, "threads": still.threads,
         "command": command, "cwd": str(folder),
     }  # fmt: skip
@@ -123,14 +116,14 @@ async def _film_clip(
     clip = timed.shot.clip or timed.shot.panel
     link(folder / "clip.mp4", clip)
     held = f"tpad=stop_mode=clone:stop_duration={timed.duration_ms / 1000:.3f}"
-    chain = [f"fps={frame.fps}", *_fitted(frame, "out_range=tv"), held, *filters]
+    chain = [f"fps={frame.fps}", *_fitted(frame), held, *filters]
     await runtime.ffmpeg.run(["-i", "clip.mp4", *_encode(chain, timed.frames, frame, 1)], cwd=folder)
 
 
-def _fitted(frame: Frame, colours: str) -> list[str]:
+def _fitted(frame: Frame) -> list[str]:
     """Fill the frame, cut what sticks out, and make it what every player takes."""
     size = f"{frame.width}:{frame.height}"
-    scaled = f"scale={size}:force_original_aspect_ratio=increase:flags=bicubic:{colours}"
+    scaled = f"scale={size}:force_original_aspect_ratio=increase:flags=bicubic:out_range=tv"
     return [scaled, f"crop={size}", "setsar=1", "format=yuv420p"]
 
 
