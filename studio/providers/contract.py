@@ -237,8 +237,13 @@ class FileStorage(Protocol):
         ...
 
 
-Header = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
-"""Text without line breaks of any script and without control characters: it can never become two headers."""
+_NO = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+Header = Annotated[str, Field(pattern=rf"^([^={_NO}]|=+[^=?{_NO}])*=*$")]
+"""Text that can never become two headers: no line breaks of any script, no control characters, no "=?".
+
+That one begins an encoded word (RFC 2047). Python's `email` decodes those in a header that is set, and up to 3.12.4
+writes the line breaks that come out as they are.
+"""
 
 
 class Mail(ProviderModel):

@@ -23,6 +23,7 @@ _JOINERS = "\u200c\u200d"
 def one_line(value: object, limit: int) -> str:
     """Return `value` as one line of at most `limit` characters, "…" where it was cut."""
     text = " ".join(_visible(_BREAKS.sub(" ", str(value))).split())
+    text = text.replace("=?", "= ?")  # else an encoded word (RFC 2047): it may hold what was just taken out
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -40,7 +41,7 @@ def _visible(text: str) -> str:
 def address(value: str) -> str:
     """Return a bare address as it is; raises InvalidInputError on anything that could be more than one."""
     good = len(value) <= ADDRESS_CHARS and _ADDRESS.fullmatch(value) and _visible(value) == value
-    if not good or any(c in value for c in _JOINERS):
+    if not good or any(c in value for c in (*_JOINERS, "=?")):
         raise InvalidInputError("This is no mail address: send to one plain address like ann@example.org.")
     return value
 
