@@ -10,6 +10,7 @@ from studio import Model
 
 Id = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Text = Annotated[str, Field(max_length=5_000)]
 Rate = Annotated[int, Field(ge=80, le=450)]
 Pitch = Annotated[int, Field(ge=0, le=100)]
@@ -69,7 +70,7 @@ class BatchRequest(Model):
     scenes: Scenes = None
     """Only these scenes: "1-3", "2,5-6"."""
     only: Literal["missing_or_stale", "missing", "stale", "all"] = "missing_or_stale"
-    providers: dict[Name, Name] = Field(default_factory=dict)
+    providers: dict[Kind, Name] = Field(default_factory=dict)
     """Provider by kind, e.g. {"panels": "local"}."""
 
 
@@ -83,7 +84,7 @@ class EstimateRequest(Model):
     scenes: Scenes = None
     """Only these scenes: "1-3", "2,5-6"."""
     only: Literal["missing_or_stale", "missing", "stale", "all"] = "missing_or_stale"
-    providers: dict[Name, Name] = Field(default_factory=dict)
+    providers: dict[Kind, Name] = Field(default_factory=dict)
     target: Target | None = None
     n: Annotated[int, Field(ge=1, le=8)] = 1
     provider: Name | None = None

@@ -275,6 +275,8 @@ class AssetStore:
     async def update(self, actor: Actor, asset: Doc, body: AssetUpdate) -> Doc:
         """Set rating and tags, and the caller's favourite."""
         fields = body.model_dump(exclude_unset=True, exclude={"favourite"})
+        if "tags" in fields:
+            fields["tags"] = fields["tags"] or []  # null clears them, as it clears the rating
         change: Doc = {"$set": fields} if fields else {}
         if body.favourite is not None:
             change["$addToSet" if body.favourite else "$pull"] = {"favourite_by": actor.user_id}

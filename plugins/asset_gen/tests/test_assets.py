@@ -119,6 +119,12 @@ async def test_favourite_is_per_user_and_rating_for_all(world, story):
     assert (answer.json["favouriteBy"], answer.json["rating"], answer.json["tags"]) == (["bob"], 4, ["rain"])
 
 
+async def test_null_clears_the_tags_of_a_take(world, story):
+    path = f"{BASE}/assets/{(await asset_of(world, story))['id']}"
+    await world.call("PATCH", path, {"tags": ["rain"]})
+    assert (await world.call("PATCH", path, {"tags": None})).json["tags"] == []
+
+
 @pytest.mark.parametrize("body", [{}, {"rating": 9}, {"selected": True}, {"blob": {}}])
 async def test_wrong_asset_update_is_refused(world, story, body):
     asset = await asset_of(world, story)
