@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import orjson
 from aiohttp import web
 
 from studio import Doc, Page, PageQuery, Request
+from studio_auth.answers import tokens_answer
 from studio_auth.keys import ApiKeyService, refuse_keys
 from studio_auth.models import (
     ApiKeyCreate,
@@ -13,15 +13,11 @@ from studio_auth.models import (
     OtpRequested,
     OtpVerify,
     RefreshRequest,
-    TokenPair,
-    UserPublic,
     UserUpdate,
 )
 from studio_auth.otp import OtpService
 from studio_auth.service import COOKIE, AccountService
 from studio_auth.settings import AuthSettings
-
-NO_STORE = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 
 
 async def request_otp(request: Request, body: OtpRequest) -> OtpRequested:
@@ -36,37 +32,13 @@ async def verify_otp(request: Request, body: OtpVerify) -> web.Response:
     await request.service(OtpService).verify_otp(email, body.code)
     device = request.raw.headers.get("User-Agent", "")
     pair = await request.service(AccountService).sign_in(email, device, request.raw.remote or "")
-    return _tokens(request, pair, cookie=body.cookie)
+    return tokens_answer(request, pair, cookie=body.cookie)
 
 
 async def refresh_tokens(request: Request, body: RefreshRequest) -> web.Response:
     """Trade a refresh token for a new pair."""
     pair = await request.service(AccountService).refresh(body.refresh_token)
-    return _tokens(request, pair, cookie=body.cookie)
-
-
-def _tokens(request: Request, pair: Doc, *, cookie: bool) -> web.Response:
-    stored = pair["user"]
-    known = {name: stored[name] for name in UserPublic.model_fields if stored.get(name) is not None}
-    user = UserPublic.model_construct(**known | {"id": stored["_id"]})
-    body = TokenPair.model_construct(**pair | {"user": user}).model_dump(mode="json", by_alias=True)
-    answer = web.Response(body=orjson.dumps(body), headers=NO_STORE)
-    if cookie:
-        answer.set_cookie(
-            COOKIE,
-            pair["access_token"],
-            max_age=pair["expires_in"],
-            httponly=True,
-            samesite="Strict",
-            secure=_is_https(request),
-        )
-    return answer
-
-
-def _is_https(request: Request) -> bool:
-    """Return whether browsers reach us over TLS, which a proxy in front of us may end."""
-    public_url = request.ctx.config.server.public_url or ""
-    return request.raw.scheme == "https" or str(public_url).startswith("https://")
+    return tokens_answer(request, pair, cookie=body.cookie)
 
 
 async def logout(request: Request) -> web.Response:

@@ -16,6 +16,7 @@ from studio import (
     StudioHooks,
     hookimpl,
 )
+from studio_auth.api import Codes, SignIns
 from studio_auth.keys import ApiKeyService, key_shown
 from studio_auth.otp import OtpService
 from studio_auth.routes import ROUTES
@@ -35,7 +36,9 @@ class Plugin(StudioHooks):
     """The owner of `authenticate`."""
 
     # Not `requires`: without the mailer nobody signs in anew, but who is signed in goes on.
-    manifest = Manifest(name="auth", settings=AuthSettings, after=("mailer",), provides=("UserDirectory",))
+    manifest = Manifest(
+        name="auth", settings=AuthSettings, after=("mailer",), provides=("Codes", "SignIns", "UserDirectory")
+    )
 
     @hookimpl
     def register_routes(self, ctx: PluginContext) -> list[Route]:
@@ -76,7 +79,10 @@ class Plugin(StudioHooks):
         ctx.provide(AccountService, self._accounts)
         self._keys = ApiKeyService(ctx, self._accounts)
         ctx.provide(ApiKeyService, self._keys)
-        ctx.provide(OtpService, OtpService(ctx, settings, tokens.pepper))
+        codes = OtpService(ctx, settings, tokens.pepper)
+        ctx.provide(OtpService, codes)
+        ctx.provide(SignIns, self._accounts)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
+        ctx.provide(Codes, codes)  # type: ignore[type-abstract]  # as above
         ctx.provide(UserDirectory, self._accounts)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
         watch = RevocationWatch(ctx, {"sessions": self._accounts.memory, "api_keys": self._keys.memory})
         ctx.spawn(watch.run(), "revocations")

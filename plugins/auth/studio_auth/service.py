@@ -186,6 +186,13 @@ class AccountService:
         self.memory.forget_user(user_id)
         await self._ctx.realtime.disconnect(user_id)
 
+    async def end_others(self, actor: Actor) -> None:
+        """End all sessions of the actor but the one that calls, and their open sockets."""
+        alive = {"user_id": actor.user_id, "revoked_at": None}
+        for session in await self._sessions.find(alive, fields=("user_id",)):
+            if session["_id"] != actor.session_id:
+                await self._end({"_id": session["_id"]})
+
     # ------------------------------------------------------------ the caller's own things
 
     async def get_me(self, actor: Actor) -> Doc:

@@ -219,6 +219,14 @@ async def test_sign_out_everywhere_ends_every_session_of_this_user_only(house):
     assert await house.who(theirs["access_token"])
 
 
+async def test_all_sessions_but_the_calling_one_are_ended(house):
+    mine = [await house.accounts.sign_in(EMAIL, "", "") for _ in range(3)]
+    theirs = await house.accounts.sign_in("tom@example.org", "", "")
+    await house.accounts.end_others(await house.who(mine[1]["access_token"]))
+    assert [bool(await house.who(p["access_token"])) for p in (*mine, theirs)] == [False, True, False, True]
+    assert len(house.sockets.cut) == 2
+
+
 async def test_ending_another_users_session_is_not_found(house):
     pair = await house.accounts.sign_in(EMAIL, "", "")
     session = (await house.who(pair["access_token"])).session_id
