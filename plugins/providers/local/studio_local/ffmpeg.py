@@ -27,6 +27,8 @@ _LAUNCHER = Path(__file__).with_name("children") / "launch.py"
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 _SIGXFSZ = 25
 _DURATION = re.compile(r"Duration: (\d+):(\d\d):(\d\d\.\d+)")
+_LOUDNESS = re.compile(r"\bI:\s+(-?\d+\.\d+) LUFS")
+SILENCE_LUFS = -70.0
 _PICTURE = re.compile(r"Stream #\S+.*?: Video: .*?, (\d{2,5})x(\d{2,5})")
 
 
@@ -97,6 +99,14 @@ class Ffmpeg:
             raise ProviderError(f"{name} holds neither picture nor sound.")
         width, height = (int(picture[1]), int(picture[2])) if picture else (0, 0)
         return Probe(_milliseconds(said), width, height, sound)
+
+    async def loudness(self, name: str, *, cwd: Path) -> float:
+        """Return the integrated loudness of a file in LUFS, -70 for silence. Source: EBU R 128."""
+        measure = ["-i", name, "-vn", "-af", "ebur128=framelog=quiet", "-f", "null", "-"]
+        code, said = await self._execute(measure, cwd, level="info")
+        self.judge(code, said)
+        found = _LOUDNESS.findall(said)
+        return float(found[-1]) if found else SILENCE_LUFS
 
     async def _execute(self, arguments: Sequence[str], cwd: Path, *, level: str = "error") -> tuple[int, str]:
         command = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(self.find())]

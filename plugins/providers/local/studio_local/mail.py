@@ -68,8 +68,9 @@ class LocalOutboxMailer:
         message_id = hashlib.sha256(key.encode()).hexdigest()[:32]
         if not any(self._folder.glob(f"*-{message_id}.eml")):
             now = datetime.now(UTC)
-            name = f"{now:%Y%m%dT%H%M%S%f}-{message_id}.eml"
-            write_whole(self._folder / name, bytes(_message(mail, now)))
+            unseen = self._folder / f"{now:%Y%m%dT%H%M%S%f}-{message_id}.new"
+            write_whole(unseen, bytes(_message(mail, now)))
+            unseen.replace(unseen.with_suffix(".eml"))  # whoever looks for *.eml finds whole mails only
         return message_id
 
     def _read_all(self, limit: int | None) -> tuple[OutboxMail, ...]:

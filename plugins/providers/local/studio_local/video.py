@@ -7,8 +7,7 @@ import shutil
 from typing import Any
 
 from studio import MediaFile, ProviderRejectedError, VideoRequest
-from studio_local.files import link, replacing_later
-from studio_local.film.segments import Frame, Still, film_panel
+from studio_local.film.segments import Frame, Still, film_panel, keep
 from studio_local.jobs import Job, LocalGenerator, Outcome
 from studio_local.runtime import runtime_of
 
@@ -44,11 +43,10 @@ class LocalVideoGenerator(LocalGenerator[VideoRequest]):
         frame = Frame(request.width, request.height, request.fps)
         frames = max(1, round(request.duration_ms * request.fps / 1000))
         try:
-            async with replacing_later(target) as part:
-                link(scratch / "out.mp4", part)
-                await film_panel(
-                    Still(request.image, request.movement, frames, frame), [], scratch, self._runtime
-                )
+            await film_panel(
+                Still(request.image, request.movement, frames, frame), [], scratch, self._runtime
+            )
+            await keep(scratch / "out.mp4", target)
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         length = round(frames * 1000 / request.fps)

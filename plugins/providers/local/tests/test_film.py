@@ -22,10 +22,11 @@ from studio import (
     WordTiming,
 )
 from studio_local.drawing.panel import draw_panel
+from studio_local.ffmpeg import SILENCE_LUFS
 from studio_local.film.aac import FRAME, STRETCH, adts_frames, encode_in_stretches
 from studio_local.film.exports import TIMECODE_RATES, export_timeline
 from studio_local.film.renderer import LocalFilmRenderer
-from studio_local.film.sound import normalised
+from studio_local.film.sound import MUSIC_LUFS, levelled_music, levelled_voice
 from studio_local.runtime import runtime_of
 
 pytestmark = pytest.mark.child
@@ -195,11 +196,28 @@ async def test_slate_of_a_panel_stands_still_while_the_camera_moves(own_stage, w
 async def test_voice_is_resampled_after_loudnorm_and_louder(stage, warm, tools, tmp_path):
     quiet = tools.tone(tmp_path / "quiet.wav", 1.5, 500, level=400)
     runtime = runtime_of(warm)
-    made = await normalised(quiet, -16, tmp_path, tmp_path, runtime.ffmpeg)
+    made = await levelled_voice(quiet, tmp_path, tmp_path, runtime.ffmpeg)
     with wave.open(str(made)) as file:
         assert file.getframerate() == 48000  # loudnorm alone answers at 192,000
         assert abs(file.getnframes() / 48000 - 1.5) < 0.02
     assert np.abs(tools.sound(made)).max() > 5 * np.abs(tools.sound(quiet)).max()
+
+
+@pytest.mark.parametrize(("level", "rate"), [(20_000, 44_100), (1_500, 22_050)])
+async def test_music_is_brought_to_its_loudness_as_a_whole(warm, tools, tmp_path, level, rate):
+    loud = tools.tone(tmp_path / "loud.wav", 3, 440, rate=rate, level=level)
+    ffmpeg = runtime_of(warm).ffmpeg
+    made = await levelled_music(loud, tmp_path, tmp_path, ffmpeg)
+    assert await ffmpeg.loudness(made.name, cwd=tmp_path) == pytest.approx(MUSIC_LUFS, abs=0.5)
+    with wave.open(str(made)) as file:
+        assert file.getframerate() == 48000
+
+
+async def test_silent_music_stays_silent(warm, tools, tmp_path):
+    silent = tools.tone(tmp_path / "silent.wav", 1, level=0)
+    ffmpeg = runtime_of(warm).ffmpeg
+    made = await levelled_music(silent, tmp_path, tmp_path, ffmpeg)
+    assert await ffmpeg.loudness(made.name, cwd=tmp_path) == SILENCE_LUFS
 
 
 # ---------------------------------------------------------------- papers

@@ -122,6 +122,20 @@ async def test_mail_is_a_readable_eml_with_both_bodies(outbox):
     assert (found.text, found.html, found.tags) == (mail.text, mail.html, ("otp",))
 
 
+async def test_reader_of_the_folder_finds_whole_mails_only(outbox, monkeypatch):
+    seen = []
+
+    def look(*arguments):
+        seen.extend(outbox._folder.glob("*.eml"))
+        write_whole(*arguments)
+        seen.extend(outbox._folder.glob("*.eml"))
+
+    monkeypatch.setattr("studio_local.mail.write_whole", look)
+    await outbox.send(Mail(to="a@example.org", subject="s", text="t"), idempotency_key="k")
+    assert seen == []
+    assert len(await outbox.list()) == 1
+
+
 async def test_mail_is_sent_once_per_key(outbox):
     mail = Mail(to="a@example.org", subject="s", text="t")
     first = await outbox.send(mail, idempotency_key="k")

@@ -12,7 +12,7 @@ from studio import FilmRequest, MediaFile, ProviderRejectedError
 from studio_local.files import file_digest, link, replacing_later, write_whole
 from studio_local.film.cache import content_key, prune
 from studio_local.film.segments import Frame, make_segment, segment_recipe, segment_subtitles
-from studio_local.film.sound import MUSIC_LUFS, VOICE_LUFS, mix, normalised
+from studio_local.film.sound import levelled_music, levelled_voice, mix
 from studio_local.film.subtitles import film_cues, to_ass, to_srt, to_vtt
 from studio_local.film.timing import TimedShot, global_lines, lay_out, total_ms
 from studio_local.jobs import Job, LocalGenerator, Outcome
@@ -121,22 +121,27 @@ class LocalFilmRenderer(LocalGenerator[FilmRequest]):
         recipes = await asyncio.to_thread(_recipes, render)
         missing = {key for key in map(content_key, recipes) if not (cache / f"{key}.mp4").exists()}
         threads = max(1, self._runtime.ffmpeg.processes // max(1, len(missing)))
-        tasks = []
-        for shot, recipe in zip(render.timed, recipes, strict=True):
-            key = content_key(recipe)
+        slots = asyncio.Semaphore(self._runtime.settings.processes)
+        keyed = [
+            (content_key(recipe), shot, recipe) for shot, recipe in zip(render.timed, recipes, strict=True)
+        ]
+        for key, shot, recipe in sorted(
+            keyed, key=lambda item: -item[1].frames
+        ):  # so that none is left alone
             if key not in render.segments:
-                making = self._segment(render, shot, recipe, threads)
+                making = self._segment(render, shot, recipe, slots, threads)
                 render.segments[key] = group.create_task(making)
-            tasks.append(render.segments[key])
-        return [(await task)[0] for task in tasks]
+        return [(await render.segments[key])[0] for key, _, _ in keyed]
 
     async def _segment(
-        self, render: _Render, shot: TimedShot, recipe: dict[str, Any], threads: int
+        self, render: _Render, shot: TimedShot, recipe: dict[str, Any], slots: asyncio.Semaphore, threads: int
     ) -> tuple[Path, bool]:
+        """Make one segment; no more wait for a worker than work, so that the sound gets one between them."""
         cache = render.cache("segments")
-        made = await make_segment(
-            shot, render.frame, recipe, cache, render.scratch, self._runtime, threads=threads
-        )
+        async with slots:
+            made = await make_segment(
+                shot, render.frame, recipe, cache, render.scratch, self._runtime, threads=threads
+            )
         render.rendered += made[1]
         render.step()
         return made
@@ -146,18 +151,18 @@ class LocalFilmRenderer(LocalGenerator[FilmRequest]):
         cache, ffmpeg, music = render.cache("sound"), self._runtime.ffmpeg, render.request.music
         lines = [(start, line.audio) for start, line in global_lines(render.timed) if line.audio]
 
-        async def level(source: Path, lufs: int) -> Path:
-            path = await normalised(source, lufs, cache, render.scratch, ffmpeg)
+        async def level(how: Callable[..., Awaitable[Path]], source: Path) -> Path:
+            path = await how(source, cache, render.scratch, ffmpeg)
             render.step()
             return path
 
         sources = dict.fromkeys(path for _, path in lines)
-        ready = await _together(level(path, VOICE_LUFS) for path in sources)
-        levelled = dict(zip(sources, ready, strict=True))
-        bed = await level(music, MUSIC_LUFS) if music else None
-        voices = [(start, levelled[path]) for start, path in lines]
+        async with asyncio.TaskGroup() as group:
+            bed = group.create_task(level(levelled_music, music)) if music else None
+            ready = {path: group.create_task(level(levelled_voice, path)) for path in sources}
+        voices = [(start, ready[path].result()) for start, path in lines]
         length, work = total_ms(render.timed), self._runtime.work
-        return await mix(voices, bed, length, cache, render.scratch, ffmpeg, work)
+        return await mix(voices, bed.result() if bed else None, length, cache, render.scratch, ffmpeg, work)
 
     async def _papers(self, render: _Render) -> list[Path]:
         """Write subtitles and time lines into the scratch folder; return their paths."""
@@ -273,7 +278,3 @@ def _media(path: Path, render: _Render) -> MediaFile:
 
 def _file_name(title: str) -> str:
     return re.sub(r"[^\w-]+", "_", title).strip("_")[:60] or "film"
-
-
-async def _together(work: Iterable[Awaitable[Path]]) -> list[Path]:
-    return await asyncio.gather(*work)

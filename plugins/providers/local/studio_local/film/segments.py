@@ -5,6 +5,8 @@ A segment holds no sound, so a changed voice or another music never touches a pi
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,15 +82,24 @@ async def make_segment(
         link(folder / "fonts", FONTS)
         (folder / "shot.ass").write_text(recipe["subtitles"], encoding="utf-8")
         filters.append("subtitles=shot.ass:fontsdir=fonts")
-    async with replacing_later(target) as part:
-        link(folder / "out.mp4", part)
-        if timed.shot.clip:
-            await _film_clip(timed, frame, filters, folder, runtime)
-        else:
-            shot = timed.shot
-            still = Still(shot.panel, shot.movement, timed.frames, frame, slate=True, threads=threads)
-            await film_panel(still, filters, folder, runtime)
+    if timed.shot.clip:
+        await _film_clip(timed, frame, filters, folder, runtime)
+    else:
+        shot = timed.shot
+        still = Still(shot.panel, shot.movement, timed.frames, frame, slate=True, threads=threads)
+        await film_panel(still, filters, folder, runtime)
+    await keep(folder / "out.mp4", target)
     return target, True
+
+
+async def keep(made: Path, target: Path) -> None:
+    """Move what an encoder made to its place.
+
+    It is made in a scratch folder: an encoder that outlives its killed worker for a moment could write a file
+    anew that was removed already, but not into a folder that is gone.
+    """
+    async with replacing_later(target) as part:
+        await asyncio.to_thread(shutil.move, made, part)
 
 
 async def film_panel(still: Still, filters: list[str], folder: Path, runtime: LocalRuntime) -> None:
