@@ -8,7 +8,7 @@ PLUGINS := $(sort $(dir $(wildcard plugins/*/pyproject.toml plugins/providers/*/
 EDITABLE := -e '.[motor]' $(foreach plugin,$(PLUGINS),-e '$(plugin)[embedded,media]')
 CHANGED = $$(git diff --name-only --diff-filter=d $(1) -- '*.py')
 
-.PHONY: help setup demo run dev start build lint fix format format-staged format-changed check test test-watch test-peers test-schemathesis bench constraints clean
+.PHONY: help setup demo run dev start build lint fix format format-staged format-changed check test coverage test-watch test-peers test-mutants test-schemathesis bench constraints clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,11 +60,18 @@ check: lint test  ## Everything that must be green before a commit
 test: $(STAMP)  ## Run the tests
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m 'not peer' $(ARGS)
 
+coverage: $(STAMP)  ## Run the tests and count the lines that ran, in out/coverage.json and on the terminal
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --group coverage
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m 'not peer' --cov --cov-report=json:out/coverage.json --cov-report=term:skip-covered $(ARGS)
+
 test-watch: $(STAMP)  ## Run the tests whenever a file changes
 	@$(BIN)/watchfiles --filter python '$(BIN)/pytest -q -x -m "not peer"' studio plugins tests
 
 test-peers: $(STAMP)  ## Run the tests against real third-party software (installs what they need)
 	@tests/peers/install && $(BIN)/pytest -q -m peer tests plugins
+
+test-mutants: $(STAMP)  ## Remove each guard in a copy and see that a test notices (ARGS='--only NAME')
+	@$(BIN)/python tests/mutants/run.py $(ARGS)
 
 test-schemathesis: $(STAMP)  ## Call the whole API with what Schemathesis makes up (CALLS=10000)
 	@SCHEMATHESIS_CALLS=$(or $(CALLS),10000) $(BIN)/pytest -q -s -m peer tests/peers/test_schemathesis.py

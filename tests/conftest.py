@@ -1,1 +1,87 @@
-"""Every test loop is the session's: one server serves them all."""
+"""The end of every test run: what each kind of test costs and, on GitHub, a note at the line of each failure."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import pytest
+
+KINDS = ("peer", "child", "database", "http", "memory", "pure")
+"""From dear to cheap: a test with two marks counts as the dearer one."""
+
+
+@dataclass
+class Cost:
+    """The test functions of one kind, their cases, and the seconds of all their phases."""
+
+    functions: set[str] = field(default_factory=set)
+    cases: int = 0
+    seconds: float = 0.0
+
+
+COSTS: pytest.StashKey[dict[str, Cost]] = pytest.StashKey()
+
+
+def kind_of(item):
+    marks = {mark.name for mark in item.iter_markers()}
+    return next((kind for kind in KINDS if kind in marks), "no mark")
+
+
+class Costs:
+    """Adds up the reports. A plugin, because a conftest's own hooks see only the tests below its folder."""
+
+    def __init__(self):
+        self.of = defaultdict(Cost)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item):
+        item.user_properties.append(("kind", kind_of(item)))  # travels from an xdist worker with the report
+
+    def pytest_runtest_logreport(self, report):
+        cost = self.of[dict(report.user_properties).get("kind", "no mark")]
+        cost.seconds += report.duration
+        if report.when == "call":
+            cost.cases += 1
+            cost.functions.add(report.nodeid.partition("[")[0])
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Costs(), "costs")
+
+
+def table(costs):
+    """Return the lines of the table, with a sum where there are two kinds or more."""
+    rows = [(kind, costs[kind]) for kind in (*reversed(KINDS), "no mark") if kind in costs]
+    if len(rows) > 1:
+        every = [cost for _, cost in rows]
+        functions = set().union(*(cost.functions for cost in every))
+        rows.append(("all", Cost(functions, sum(c.cases for c in every), sum(c.seconds for c in every))))
+    head = f"{'kind':<10}{'functions':>10}{'cases':>8}{'seconds':>9}{'ms/case':>9}"
+    return [head] + [
+        f"{kind:<10}{len(c.functions):>10}{c.cases:>8}{c.seconds:>9.1f}{1000 * c.seconds / max(c.cases, 1):>9.1f}"
+        for kind, c in rows
+    ]
+
+
+def note(report):
+    """Return GitHub's workflow command that shows a failure at its line. Source: GitHub Docs, workflow commands."""
+    path, line, _ = report.location
+    text = str(report.longrepr)[-1500:]
+    for sign, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
+        text = text.replace(sign, code)
+    title = report.nodeid.rpartition("::")[2].partition("[")[0]
+    return f"::error file={path},line={(line or 0) + 1},title={title}::{text}"
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    costs = config.pluginmanager.get_plugin("costs").of
+    if costs:
+        terminalreporter.section("what each kind costs", sep="-")
+        for line in table(costs):
+            terminalreporter.write_line(line)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for kind in ("failed", "error"):
+            for report in terminalreporter.stats.get(kind, ()):
+                terminalreporter.write_line(note(report))

@@ -26,6 +26,9 @@ ROOT = Path(__file__).parents[1]
 KERNEL = ROOT / "studio"
 FUNCTION_LINES, KERNEL_FILE_LINES, PLUGIN_FILE_LINES, KERNEL_CODE_LINES = 60, 300, 400, 5_800
 BROAD_EXCEPTS = 5
+TEST_FUNCTIONS = 1_000
+"""A floor, so that no change loses tests by a wrong folder or marker; the original had 527."""
+TEST_KINDS = {"pure", "memory", "http", "database", "child", "peer"}
 FEATURE_ROOMS = {"plugin", "routes", "handlers", "service", "models"}
 """What a plugin with routes of its own model has at least; a plugin whose table is its own needs no more."""
 VENDOR_SDKS = {
@@ -186,7 +189,7 @@ def test_starting_imports_no_vendor_sdk():
     environ = {"STUDIO_ENV": "test", "STUDIO_LOGGING__LEVEL": "error", "PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(
-        command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=180, check=True
     )
     problems = sorted(VENDOR_SDKS & set(done.stdout.split()))
     tell(
@@ -414,3 +417,40 @@ def test_modules_are_importable_and_documented():
     for plugin in PLUGINS:
         importlib.import_module(f"{plugin.package}.plugin")
     tell(problems, "Start these modules with one line of what they hold:")
+
+
+# ---------------------------------------------------------------- tests
+
+
+def files_of_tests() -> list[Path]:
+    roots = [ROOT / "tests", *(plugin.folder / "tests" for plugin in PLUGINS)]
+    return [path for root in roots for path in sorted(root.rglob("test_*.py"))]
+
+
+def functions_of_tests(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    functions = [n for n in ast.walk(tree_of(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [node for node in functions if node.name.startswith("test_")]
+
+
+def marks(nodes: list[ast.expr]) -> set[str]:
+    return {n.attr for node in nodes for n in ast.walk(node) if isinstance(n, ast.Attribute)} & TEST_KINDS
+
+
+def test_the_house_has_its_tests():
+    count = sum(len(functions_of_tests(path)) for path in files_of_tests())
+    assert count >= TEST_FUNCTIONS, f"{count} test functions are found, at least {TEST_FUNCTIONS} were there"
+
+
+def test_every_test_says_of_which_kind_it_is():
+    problems = []
+    for path in files_of_tests():
+        assigns = [n for n in tree_of(path).body if isinstance(n, ast.Assign)]
+        whole = [
+            n.value for n in assigns if isinstance(n.targets[0], ast.Name) and n.targets[0].id == "pytestmark"
+        ]
+        problems += [
+            f"{where(path, node)} {node.name}"
+            for node in functions_of_tests(path)
+            if not marks(whole) and not marks(node.decorator_list)
+        ]
+    tell(problems, f"Give the file a `pytestmark = pytest.mark.<kind>`, one of {sorted(TEST_KINDS)}:")

@@ -53,7 +53,7 @@ def started(tmp_path_factory):
     environ = {name: value for name, value in os.environ.items() if not name.startswith("STUDIO_")}
     command = [sys.executable, "-c", PROBE, str(folder)]
     done = subprocess.run(
-        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
