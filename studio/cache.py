@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -14,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from studio.breaker import Breaker
 from studio.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ SOCKET_S, CALL_S = 0.5, 0.6
 """One step on the wire; one call with all its steps."""
 QUIET_S, RECONNECT_S = 2.0, 0.5
 """A subscription that hears nothing for so long asks whether the server is there; the pause after a no."""
-FAILURES, WINDOW_S = 5, 10.0
 AWAY = (RedisError, OSError, TimeoutError)
 log = structlog.get_logger("studio.cache")
 
@@ -36,38 +35,6 @@ class CacheSettings(BaseModel):
 
     url: SecretStr | None = None
     prefix: str = "studio:"
-
-
-class Breaker:
-    """Opens after 5 failures in a row within 10 s, then lets one probe through every `pause_s`."""
-
-    def __init__(self, pause_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._pause_s, self._clock = pause_s, clock
-        self._failures: list[float] = []
-        self._open_until: float | None = None
-
-    def allow(self) -> bool:
-        """Return whether to try now; a yes while open makes the caller the probe."""
-        if self._open_until is None:
-            return True
-        now = self._clock()
-        if now < self._open_until:
-            return False
-        self._open_until = now + self._pause_s
-        return True
-
-    def success(self) -> None:
-        """Close, and forget the failures."""
-        if self._failures:
-            self._failures.clear()
-            self._open_until = None
-
-    def failure(self) -> None:
-        """Count one."""
-        now = self._clock()
-        self._failures = [at for at in self._failures if now - at < WINDOW_S] + [now]
-        if len(self._failures) >= FAILURES:
-            self._open_until = now + self._pause_s
 
 
 class Cache:

@@ -13,7 +13,7 @@ import httpx
 import orjson
 
 from studio.address_guard import GuardedTransport
-from studio.cache import Breaker
+from studio.breaker import Breaker
 from studio.errors import (
     OutcomeUnknownError,
     ProviderError,

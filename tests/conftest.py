@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 
 import pytest
+import structlog
 
 KINDS = ("peer", "child", "database", "http", "memory", "pure")
 """From dear to cheap: a test with two marks counts as the dearer one."""
@@ -21,6 +23,7 @@ class Cost:
     seconds: float = 0.0
 
 
+HEARD = structlog.make_filtering_bound_logger(logging.INFO)
 COSTS: pytest.StashKey[dict[str, Cost]] = pytest.StashKey()
 
 
@@ -38,6 +41,7 @@ class Costs:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item):
         item.user_properties.append(("kind", kind_of(item)))  # travels from an xdist worker with the report
+        structlog.configure(wrapper_class=HEARD)  # a Studio of an earlier test has set its own level
 
     def pytest_runtest_logreport(self, report):
         cost = self.of[dict(report.user_properties).get("kind", "no mark")]

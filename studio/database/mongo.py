@@ -14,7 +14,7 @@ from bson.errors import BSONError
 from pymongo import errors as driver
 
 from studio import errors
-from studio.cache import Breaker
+from studio.breaker import Breaker
 from studio.database import documents
 from studio.database.schema import DeclaredDatabase
 from studio.model import Doc, now_ms

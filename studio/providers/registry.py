@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from studio.breaker import Breaker
 from studio.errors import (
     InvalidInputError,
     OutcomeUnknownError,
@@ -18,7 +19,7 @@ from studio.errors import (
 )
 from studio.jobs.contract import CostHold, CostSettlement
 from studio.jobs.cost import bill_of, hold_cost, settle_cost
-from studio.providers.wrapper import BoundProvider, Breaker
+from studio.providers.wrapper import BoundProvider
 from studio.telemetry import redact
 
 if TYPE_CHECKING:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from studio.breaker import FAILURES
 from studio.errors import (
     DeadlineExceededError,
     OutcomeUnknownError,
@@ -21,39 +20,8 @@ from studio.telemetry import redact
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from studio.breaker import Breaker
     from studio.providers.contract import Estimate, Generation, ProviderSpec
-
-FAILURES, WINDOW_S, PROBE_S = 5, 10.0, 5.0
-
-
-class Breaker:
-    """Opens after 5 failures within 10 s; then one call every 5 s may try, and success closes it."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._failed: deque[float] = deque(maxlen=FAILURES)
-        self._probe_at: float | None = None
-
-    @property
-    def wait_s(self) -> float:
-        """How long no call may pass; 0 when one may."""
-        return max(0.0, self._probe_at - self._clock()) if self._probe_at is not None else 0.0
-
-    def enter(self) -> None:
-        """Begin a call; while half open, the others wait for its outcome."""
-        if self._probe_at is not None:
-            self._probe_at = self._clock() + PROBE_S
-
-    def record(self, *, ok: bool) -> None:
-        """Count how a call ended."""
-        if ok:
-            self._failed.clear()
-            self._probe_at = None
-            return
-        now = self._clock()
-        self._failed.append(now)
-        if len(self._failed) == FAILURES and now - self._failed[0] <= WINDOW_S:
-            self._probe_at = now + PROBE_S
 
 
 class BoundProvider:
@@ -92,11 +60,11 @@ class BoundProvider:
     async def _call(
         self, method: Callable[..., Awaitable[Any]], *args: Any, creates: bool = False, **kwargs: Any
     ) -> Any:
-        if wait := self.breaker.wait_s:
+        if not self.breaker.allow():
+            wait = self.breaker.wait_s
             detail = f"{self.name} has failed {FAILURES} times in a row; it is asked again in {wait:.0f} s."
             raise ProviderUnavailableError(detail, retry_after=wait)
         async with self._slots:
-            self.breaker.enter()
             try:
                 async with asyncio.timeout(self.spec.deadline_s):
                     result = await method(*args, **kwargs)
@@ -104,11 +72,12 @@ class BoundProvider:
                 raised = self._classified(error, creates=creates)
                 raised.detail = redact(raised.detail)  # stored and shown: a vendor may quote the key
                 outage = isinstance(raised, (ProviderError, UnavailableError, DeadlineExceededError))
-                self.breaker.record(ok=not outage or isinstance(raised, ProviderRejectedError))
+                well = not outage or isinstance(raised, ProviderRejectedError)
+                (self.breaker.success if well else self.breaker.failure)()
                 if raised is error:
                     raise
                 raise raised from error
-        self.breaker.record(ok=True)
+        self.breaker.success()
         return result
 
     def _classified(self, error: Exception, *, creates: bool) -> StudioError:

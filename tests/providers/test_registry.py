@@ -122,7 +122,7 @@ def test_priority_decides_and_the_configuration_overrules_it(build):
 def test_provider_out_of_order_is_passed_over(build):
     providers = build(spec("first", priority=1), spec("second", priority=2))
     for _ in range(5):
-        providers.get("image", "first").breaker.record(ok=False)
+        providers.get("image", "first").breaker.failure()
     assert providers.get("image").name == "second"
     assert providers.get("image", "first").name == "first"
     assert "out of order" in providers.describe()[0]["reason"]

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from studio.breaker import Breaker
 from studio.errors import (
     DeadlineExceededError,
     NotFoundError,
@@ -15,7 +16,6 @@ from studio.errors import (
     StorageFullError,
 )
 from studio.providers import BoundProvider, ProviderSpec
-from studio.providers.wrapper import Breaker
 
 pytestmark = pytest.mark.memory
 
@@ -48,7 +48,7 @@ def bind():
     def build(target, *, slots=8, **spec):
         time = Time()
         declared = ProviderSpec("fake", "image", "x:y", **spec)
-        bound = BoundProvider("p", declared, target, asyncio.Semaphore(slots), Breaker(time))
+        bound = BoundProvider("p", declared, target, asyncio.Semaphore(slots), Breaker(clock=time))
         bound.time = time
         return bound
 
@@ -147,7 +147,7 @@ async def test_half_open_circuit_lets_one_call_through(bind):
 
     bound = bind(Slow())
     for _ in range(5):
-        bound.breaker.record(ok=False)
+        bound.breaker.failure()
     bound.time.now = 5.0
     probe = asyncio.create_task(bound.poll("id"))
     await entered.wait()
