@@ -23,14 +23,14 @@ from studio.model import Doc, Model, new_id, now_ms
 from studio.plugins.context import PluginContext
 from studio.plugins.manifest import Manifest
 from studio.providers.contract import (
-    AssetScorer, Capability, ChatModel, Estimate, FileStorage, FilmRenderer, Generation, GenerationError,
+    AssetScorer, Capability, ChatModel, Estimate, FileStorage, Generation, GenerationError,
     Generator, ImageGenerator, Mail, Mailer, MediaFile, ModelSpec, MusicGenerator, ProviderModel,
-    ProviderSpec, ScriptAnalyst, StoredBlob, VideoGenerator, VoiceGenerator, WordTiming,
+    ProviderSpec, StoredBlob, VideoGenerator, VoiceGenerator, WordTiming,
 )
 from studio.providers.requests import (
-    Breakdown, BreakdownLine, BreakdownRequest, BreakdownShot, CharacterBrief, ChatMessage, ChatRequest,
-    FilmLine, FilmRequest, FilmShot, GenerationRequest, ImageRequest, MusicRequest, ScoreRequest,
-    ScriptElement, ScriptScene, ShotBrief, VideoRequest, VoiceInfo, VoiceRequest,
+    CharacterBrief, ChatMessage, ChatRequest,
+    GenerationRequest, ImageRequest, MusicRequest, ScoreRequest,
+    ShotBrief, VideoRequest, VoiceInfo, VoiceRequest,
 )
 from studio.realtime import Event, Message, RealtimeTransport
 from studio.web import (
@@ -39,22 +39,21 @@ from studio.web import (
 
 __all__ = [
     "ACTIVE", "PUBLIC", "SIGNED_IN", "SYSTEM", "TERMINAL", "AccessQuery", "ActivityAction", "Actor",
-    "AssetScorer", "BadRequestError", "Breakdown", "BreakdownLine", "BreakdownRequest", "BreakdownShot",
-    "BudgetExceededError", "Capability", "CharacterBrief", "ChatMessage", "ChatModel", "ChatRequest",
-    "Collection", "ConfigError", "ConflictError", "CostDecision", "CostHold", "CostSettlement",
-    "Credentials", "Database", "DatabaseUnavailableError", "DeadlineExceededError", "Decision", "Doc",
-    "Estimate", "Event", "FileStorage", "FilmLine", "FilmRenderer", "FilmRequest", "FilmShot",
-    "ForbiddenError", "Generation", "GenerationError", "GenerationRequest", "Generator", "HealthCheck",
-    "IdempotencyError", "ImageGenerator", "ImageRequest", "Index", "InvalidInputError", "JobBackend",
-    "JobKind", "JobOrder", "Mail", "Mailer", "Manifest", "MediaFile", "Message", "Middleware",
-    "Migration", "Model", "ModelSpec", "MusicGenerator", "MusicRequest", "NotFoundError",
-    "OutcomeUnknownError", "Page", "PageQuery", "PayloadTooLargeError", "Permission", "PluginContext",
-    "PluginError", "PluginUnavailableError", "ProviderError", "ProviderModel", "ProviderRejectedError",
-    "ProviderSpec", "ProviderUnavailableError", "RateLimitedError", "RealtimeTransport", "Repository",
-    "Request", "Route", "ScoreRequest", "ScriptAnalyst", "ScriptElement", "ScriptScene", "ShotBrief",
-    "StorageFullError", "StoredBlob", "StudioError", "StudioHooks", "UnauthenticatedError",
-    "UnavailableError", "UnsupportedMediaTypeError", "VideoGenerator", "VideoRequest", "VoiceGenerator",
-    "VoiceInfo", "VoiceRequest", "WordTiming", "expect_rev", "hookimpl", "new_id", "now_ms",
-    "project_in_body", "project_in_query",
+    "AssetScorer", "BadRequestError", "BudgetExceededError", "Capability", "CharacterBrief",
+    "ChatMessage", "ChatModel", "ChatRequest", "Collection", "ConfigError", "ConflictError",
+    "CostDecision", "CostHold", "CostSettlement", "Credentials", "Database",
+    "DatabaseUnavailableError", "DeadlineExceededError", "Decision", "Doc", "Estimate", "Event",
+    "FileStorage", "ForbiddenError", "Generation", "GenerationError", "GenerationRequest",
+    "Generator", "HealthCheck", "IdempotencyError", "ImageGenerator", "ImageRequest", "Index",
+    "InvalidInputError", "JobBackend", "JobKind", "JobOrder", "Mail", "Mailer", "Manifest",
+    "MediaFile", "Message", "Middleware", "Migration", "Model", "ModelSpec", "MusicGenerator",
+    "MusicRequest", "NotFoundError", "OutcomeUnknownError", "Page", "PageQuery",
+    "PayloadTooLargeError", "Permission", "PluginContext", "PluginError", "PluginUnavailableError",
+    "ProviderError", "ProviderModel", "ProviderRejectedError", "ProviderSpec",
+    "ProviderUnavailableError", "RateLimitedError", "RealtimeTransport", "Repository", "Request",
+    "Route", "ScoreRequest", "ShotBrief", "StorageFullError", "StoredBlob", "StudioError",
+    "StudioHooks", "UnauthenticatedError", "UnavailableError", "UnsupportedMediaTypeError",
+    "VideoGenerator", "VideoRequest", "VoiceGenerator", "VoiceInfo", "VoiceRequest", "WordTiming",
+    "expect_rev", "hookimpl", "new_id", "now_ms", "project_in_body", "project_in_query",
 ]
 # fmt: on

@@ -25,7 +25,6 @@ __all__ = [
     "ChatModel",
     "Estimate",
     "FileStorage",
-    "FilmRenderer",
     "Generation",
     "GenerationError",
     "Generator",
@@ -37,7 +36,6 @@ __all__ = [
     "MusicGenerator",
     "ProviderModel",
     "ProviderSpec",
-    "ScriptAnalyst",
     "StoredBlob",
     "VideoGenerator",
     "VoiceGenerator",
@@ -193,14 +191,6 @@ class VoiceGenerator(Generator, Protocol):
     async def voices(self) -> list[VoiceInfo]:
         """List the voices that can be had now."""
         ...
-
-
-class ScriptAnalyst(Generator, Protocol):
-    """Breaks scripts down: `BreakdownRequest` → `data["breakdown"]`."""
-
-
-class FilmRenderer(Generator, Protocol):
-    """Cuts films: `FilmRequest` → MP4, SRT, OTIO and more."""
 
 
 class AssetScorer(Generator, Protocol):

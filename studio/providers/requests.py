@@ -7,25 +7,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from studio.providers.contract import ProviderModel, WordTiming
+from studio.providers.contract import ProviderModel
 
 __all__ = [
-    "Breakdown",
-    "BreakdownLine",
-    "BreakdownRequest",
-    "BreakdownShot",
     "CharacterBrief",
     "ChatMessage",
     "ChatRequest",
-    "FilmLine",
-    "FilmRequest",
-    "FilmShot",
     "GenerationRequest",
     "ImageRequest",
     "MusicRequest",
     "ScoreRequest",
-    "ScriptElement",
-    "ScriptScene",
     "ShotBrief",
     "VideoRequest",
     "VoiceInfo",
@@ -110,111 +101,6 @@ class MusicRequest(GenerationRequest):
     prompt: str = ""
 
 
-class ScriptScene(ProviderModel):
-    """One scene as the importer parsed it. `elements` are in script order."""
-
-    number: str
-    int_ext: Literal["INT", "EXT", "INT/EXT"]
-    location: str
-    time_of_day: str
-    elements: tuple[ScriptElement, ...] = ()
-
-
-class ScriptElement(ProviderModel):
-    """One line of action or dialogue. `id` is the line's stable id where it already has one."""
-
-    kind: Literal["action", "dialogue", "transition"]
-    text: str
-    character: str | None = None
-    parenthetical: str = ""
-    id: str | None = None
-
-
-class BreakdownRequest(GenerationRequest):
-    """Break scenes down into shots. The answer is `Breakdown` in `Generation.data["breakdown"]`."""
-
-    title: str
-    scenes: tuple[ScriptScene, ...]
-    language: str = "en"
-
-
-class BreakdownLine(ProviderModel):
-    """A spoken line inside a shot; `character` None is the narrator."""
-
-    text: str
-    character: str | None = None
-    parenthetical: str = ""
-    emotion: str = ""
-
-
-class BreakdownShot(ProviderModel):
-    """One planned shot of a scene (`scene` is the index into the request's scenes)."""
-
-    scene: int
-    code: str
-    description: str
-    shot_size: str
-    angle: str = "eye"
-    movement: str = "static"
-    duration_ms: int
-    characters: tuple[str, ...] = ()
-    lines: tuple[BreakdownLine, ...] = ()
-    weather: str = "clear"
-    mood: str = "neutral"
-    image_prompt: str = ""
-
-
-class Breakdown(ProviderModel):
-    """The whole plan: shots in film order, every character and prop named in the script."""
-
-    shots: tuple[BreakdownShot, ...]
-    characters: tuple[str, ...] = ()
-    props: tuple[str, ...] = ()
-    synopses: tuple[str, ...] = ()
-    """One sentence per scene of the request, same order."""
-
-
-class FilmLine(ProviderModel):
-    """A voice on the film's time line: `start_ms` relative to its shot."""
-
-    audio: Path | None
-    """None: the line is only a subtitle (its voice could not be made)."""
-    start_ms: int
-    duration_ms: int
-    text: str
-    speaker: str = ""
-    words: tuple[WordTiming, ...] = ()
-
-
-class FilmShot(ProviderModel):
-    """One shot of the film. `clip` replaces the animated `panel` when it is there."""
-
-    id: str
-    code: str
-    panel: Path
-    clip: Path | None = None
-    movement: str = "push_in"
-    duration_ms: int
-    lines: tuple[FilmLine, ...] = ()
-
-
-class FilmRequest(GenerationRequest):
-    """Cut the shots to one film. Outputs: video/mp4, application/x-subrip, application/otio+json (and EDL, FCPXML).
-
-    `cache_dir` keeps content-addressed segments between renders; `out_dir` receives the files.
-    """
-
-    title: str
-    shots: tuple[FilmShot, ...]
-    music: Path | None = None
-    width: int = 1280
-    height: int = 720
-    fps: int = 24
-    burn_subtitles: bool = True
-    cache_dir: Path
-    out_dir: Path
-
-
 class ScoreRequest(GenerationRequest):
     """Judge one image; the answer is `Generation.data["scores"]`: [{"scorer", "score" 0 to 1, "reason"}]."""
 
@@ -244,6 +130,3 @@ class VoiceInfo(ProviderModel):
     language: str = ""
     gender: str = ""
     tags: tuple[str, ...] = ()
-
-
-ScriptScene.model_rebuild()

@@ -1,4 +1,4 @@
-"""What the stories plugin offers to other plugins.
+"""What the stories plugin offers to other plugins, and asks of whoever breaks scripts down.
 
 Ask `ctx.service(Stories)`, and list "stories" in `requires`.
 """
@@ -6,16 +6,27 @@ Ask `ctx.service(Stories)`, and list "stories" in `requires`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from studio import InvalidInputError
+from studio import GenerationRequest, Generator, InvalidInputError, ProviderModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from studio import Doc, ShotBrief
 
-__all__ = ["ShotPrompt", "Stories", "scenes_of"]
+__all__ = [
+    "Breakdown",
+    "BreakdownLine",
+    "BreakdownRequest",
+    "BreakdownShot",
+    "ScriptAnalyst",
+    "ScriptElement",
+    "ScriptScene",
+    "ShotPrompt",
+    "Stories",
+    "scenes_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +115,74 @@ def _position(scenes: Sequence[Doc], number: str) -> int:
         return int(wanted) - 1
     known = ", ".join(filter(None, numbers)) or f"1-{len(scenes)}"
     raise InvalidInputError(f"There is no scene {number.strip()!r}; there are {known}.", code="unknown_scene")
+
+
+# ---------------------------------------------------------------- capability "breakdown"
+
+
+class ScriptElement(ProviderModel):
+    """One line of action or dialogue. `id` is the line's stable id where it already has one."""
+
+    kind: Literal["action", "dialogue", "transition"]
+    text: str
+    character: str | None = None
+    parenthetical: str = ""
+    id: str | None = None
+
+
+class ScriptScene(ProviderModel):
+    """One scene as the importer parsed it. `elements` are in script order."""
+
+    number: str
+    int_ext: Literal["INT", "EXT", "INT/EXT"]
+    location: str
+    time_of_day: str
+    elements: tuple[ScriptElement, ...] = ()
+
+
+class BreakdownRequest(GenerationRequest):
+    """Break scenes down into shots. The answer is `Breakdown` in `Generation.data["breakdown"]`."""
+
+    title: str
+    scenes: tuple[ScriptScene, ...]
+    language: str = "en"
+
+
+class BreakdownLine(ProviderModel):
+    """A spoken line inside a shot; `character` None is the narrator."""
+
+    text: str
+    character: str | None = None
+    parenthetical: str = ""
+    emotion: str = ""
+
+
+class BreakdownShot(ProviderModel):
+    """One planned shot of a scene (`scene` is the index into the request's scenes)."""
+
+    scene: int
+    code: str
+    description: str
+    shot_size: str
+    angle: str = "eye"
+    movement: str = "static"
+    duration_ms: int
+    characters: tuple[str, ...] = ()
+    lines: tuple[BreakdownLine, ...] = ()
+    weather: str = "clear"
+    mood: str = "neutral"
+    image_prompt: str = ""
+
+
+class Breakdown(ProviderModel):
+    """The whole plan: shots in film order, every character and prop named in the script."""
+
+    shots: tuple[BreakdownShot, ...]
+    characters: tuple[str, ...] = ()
+    props: tuple[str, ...] = ()
+    synopses: tuple[str, ...] = ()
+    """One sentence per scene of the request, same order."""
+
+
+class ScriptAnalyst(Generator, Protocol):
+    """Breaks scripts down: `BreakdownRequest` → `data["breakdown"]`."""

@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from studio import (
     Actor,
-    Breakdown,
-    BreakdownRequest,
     ConflictError,
     Doc,
     InvalidInputError,
     JobKind,
     JobOrder,
     NotFoundError,
-    ScriptElement,
-    ScriptScene,
     StudioError,
     UnavailableError,
 )
+from studio_stories.api import Breakdown, BreakdownRequest, ScriptElement, ScriptScene
 from studio_stories.documents import Content, times_of
 from studio_stories.planning import plan
 from studio_stories.service import Change, StoryService

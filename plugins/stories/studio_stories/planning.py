@@ -19,7 +19,8 @@ from studio_stories.stale import basis_of, voice_slot
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from studio import Breakdown, BreakdownShot, Doc
+    from studio import Doc
+    from studio_stories.api import Breakdown, BreakdownShot
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _IDENTITY = ("_id", "rev", "approved", "created_at")

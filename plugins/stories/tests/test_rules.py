@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studio import Breakdown, BreakdownLine, BreakdownShot, ConflictError
+from studio import ConflictError
+from studio_stories.api import Breakdown, BreakdownLine, BreakdownShot
 from studio_stories.documents import colour_of, content_of, duration_of, times_of, word_count
 from studio_stories.importer import parse_story
 from studio_stories.ordering import between, spread

@@ -7,19 +7,9 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
-from studio import (
-    ConflictError,
-    Doc,
-    FilmLine,
-    FilmRequest,
-    FilmShot,
-    Generation,
-    InvalidInputError,
-    MediaFile,
-    WordTiming,
-    now_ms,
-)
+from studio import ConflictError, Doc, Generation, InvalidInputError, MediaFile, WordTiming, now_ms
 from studio_asset_gen.api import Assets, Plan, Slot, StoryView, Wish
+from studio_workbench.api import FilmLine, FilmRequest, FilmShot
 from studio_workbench.cutting import cut, hash_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from studio import (
     ActivityAction,
     Collection,
     Doc,
-    FilmRequest,
     Generation,
     Index,
     JobKind,
@@ -28,6 +27,8 @@ from studio_workbench.settings import WorkbenchSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from studio_workbench.api import FilmRequest
 
 
 class Plugin(StudioHooks):

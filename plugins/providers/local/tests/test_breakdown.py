@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from studio import Breakdown, BreakdownRequest, ProviderRejectedError, ScriptElement, ScriptScene
+from studio import ProviderRejectedError
 from studio_local.breakdown.analyst import LocalScriptAnalyst
 from studio_local.breakdown.plan import action_ms, break_down, shot_code, speech_ms
+from studio_stories.api import Breakdown, BreakdownRequest, ScriptElement, ScriptScene
 
 pytestmark = pytest.mark.pure
 

@@ -12,15 +12,7 @@ import opentimelineio as otio
 import pysubs2
 import pytest
 
-from studio import (
-    FilmLine,
-    FilmRequest,
-    FilmShot,
-    ProviderRejectedError,
-    ProviderUnavailableError,
-    ShotBrief,
-    WordTiming,
-)
+from studio import ProviderRejectedError, ProviderUnavailableError, ShotBrief, WordTiming
 from studio_local.drawing.panel import draw_panel
 from studio_local.ffmpeg import SILENCE_LUFS
 from studio_local.film.aac import FRAME, STRETCH, adts_frames, encode_in_stretches
@@ -28,6 +20,7 @@ from studio_local.film.exports import TIMECODE_RATES, export_timeline
 from studio_local.film.renderer import LocalFilmRenderer
 from studio_local.film.sound import MUSIC_LUFS, levelled_music, levelled_voice
 from studio_local.runtime import runtime_of
+from studio_workbench.api import FilmLine, FilmRequest, FilmShot
 
 pytestmark = pytest.mark.child
 WORDS = (("We", 0, 200), ("leave", 200, 500), ("at", 500, 700), ("dawn.", 700, 1200))

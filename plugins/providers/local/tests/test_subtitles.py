@@ -7,7 +7,7 @@ import re
 import pysubs2
 import pytest
 
-from studio import FilmLine, WordTiming
+from studio import WordTiming
 from studio_local.film.subtitles import (
     LINE_CHARACTERS,
     film_cues,
@@ -17,6 +17,7 @@ from studio_local.film.subtitles import (
     to_srt,
     to_vtt,
 )
+from studio_workbench.api import FilmLine
 
 pytestmark = pytest.mark.pure
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from studio import BreakdownRequest, ProviderRejectedError
+from studio import ProviderRejectedError
 from studio_local.breakdown.plan import break_down
 from studio_local.jobs import Job, LocalGenerator, Outcome
 from studio_local.runtime import runtime_of
+from studio_stories.api import BreakdownRequest
 
 
 class LocalScriptAnalyst(LocalGenerator[BreakdownRequest]):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from studio import Breakdown, BreakdownLine, BreakdownShot
 from studio_local.breakdown.words import (
     NOT_NAMES,
     action_size,
@@ -17,11 +16,12 @@ from studio_local.breakdown.words import (
     weather_of,
     words_of,
 )
+from studio_stories.api import Breakdown, BreakdownLine, BreakdownShot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from studio import ScriptElement, ScriptScene
+    from studio_stories.api import ScriptElement, ScriptScene
 
 WORDS_PER_MINUTE = 165
 _LINE_PAUSE_MS = 350

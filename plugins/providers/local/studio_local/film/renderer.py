@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from studio import FilmRequest, MediaFile, ProviderRejectedError
+from studio import MediaFile, ProviderRejectedError
 from studio_local.files import file_digest, link, replacing_later, write_whole
 from studio_local.film.cache import content_key, prune
 from studio_local.film.segments import Frame, make_segment, segment_recipe, segment_subtitles
@@ -17,6 +17,7 @@ from studio_local.film.subtitles import film_cues, to_ass, to_srt, to_vtt
 from studio_local.film.timing import TimedShot, global_lines, lay_out, total_ms
 from studio_local.jobs import Job, LocalGenerator, Outcome
 from studio_local.runtime import LocalRuntime, runtime_of
+from studio_workbench.api import FilmRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable

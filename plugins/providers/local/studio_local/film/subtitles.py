@@ -14,7 +14,7 @@ from studio import WordTiming
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from studio import FilmLine
+    from studio_workbench.api import FilmLine
 
 FONT = "DejaVu Sans"
 LINE_CHARACTERS = 42

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from studio import FilmLine, FilmShot
+    from studio_workbench.api import FilmLine, FilmShot
 
 SAMPLE_RATE = 48_000
 _TAIL_MS = 200
