@@ -46,6 +46,7 @@ log = get_logger("studio.app")
 class Studio:
     """One application. Use `running()`; `database` replaces the configured one (tests, benchmarks).
 
+    With `beside` a server runs already: what it has started itself (the embedded database) is used, not started.
     `recovery` says why only the plugins of `plugins.recovery` run; `note` hears what the start does now.
     """
 
@@ -55,6 +56,7 @@ class Studio:
         config_dir: Path | None = None,
         environ: Mapping[str, str] | None = None,
         database: DeclaredDatabase | None = None,
+        beside: bool = False,
         recovery: str | None = None,
         note: Callable[[str], object] = str,
     ) -> None:
@@ -71,7 +73,7 @@ class Studio:
         self.dispatcher = Dispatcher(self.settings.owners.model_dump())
         self.registry = self.loader.registry
         self.services = Services()
-        self.services.settings = self.settings
+        self.services.settings, self.services.beside = self.settings, beside
         self.services.auth = Auth(self.dispatcher)
         self.metrics = self.services.metrics = Metrics()
         self.metrics.gauge("studio_log_lines_dropped", "Log lines lost", lambda: self._log.dropped)
@@ -107,7 +109,7 @@ class Studio:
         services, registry = self.services, self.registry
         services.http = HttpClients(self.settings, self.metrics)
         self._stack.push_async_callback(services.http.close)
-        await self._timed("backends", self._connect())
+        await self._timed("backends", self.connect())
         services.providers = Providers(self.settings, self.dispatcher)
         strict = self.settings.environment in ("development", "test")
         services.activity = Activity(
@@ -136,7 +138,8 @@ class Studio:
         self.ready = False
         await self._stack.aclose()
 
-    async def _connect(self) -> None:
+    async def connect(self) -> None:
+        """Connect to the database and the cache, all that looking at documents takes."""
         database_url, cache_url = await asyncio.gather(
             self._address("database_backend", self.settings.database.url),
             self._address("cache_backend", self.settings.cache.url),

@@ -36,7 +36,8 @@ def platform() -> Studio:
     return Studio(recovery=Starts.configured().recovery())
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
+    """Write JSON for programs."""
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
@@ -63,7 +64,7 @@ def list_plugins(*, as_json: JsonOption = False) -> None:
     studio = platform()
     found = [record.describe() for record in studio.loader.records.values()]
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     table = Table("plugin", "state", "version", "distribution", "import ms", "register ms")
     for item in found:
@@ -99,7 +100,7 @@ def show_plugin(name: str, *, as_json: JsonOption = False) -> None:
     )
     found = record.describe() | {kind: keys for kind, keys in kinds.items() if keys}
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for key, value in found.items():
         text = "\n".join(value) if isinstance(value, list) else value
@@ -118,4 +119,4 @@ def openapi() -> None:
     """Print the OpenAPI 3.1 document."""
     from studio.system import openapi_of  # noqa: PLC0415 - imports the whole platform
 
-    _print_json(openapi_of(platform()))
+    print_json(openapi_of(platform()))

@@ -18,7 +18,7 @@ from aiohttp import web
 from studio.app import Studio, running
 from studio.cli.connections import close_silent, limit_connections
 from studio.cli.recovery import GOOD_AFTER_S, Starts
-from studio.errors import ConfigError, PluginError, StudioError
+from studio.errors import ConfigError, DatabaseUnavailableError, PluginError, StudioError
 from studio.plugins.loader import PluginStartError
 from studio.telemetry import get_logger
 from studio.web.proxies import is_ours
@@ -45,6 +45,7 @@ def run_server() -> None:
         if recovery:
             sys.stderr.write(f"studio: {recovery}\n")
         studio = Studio(recovery=recovery, note=starts.note)
+        _warn(studio)
         run(studio, partial(serve, starts=starts))
     except (ConfigError, KeyboardInterrupt, SystemExit):  # `_end`: what is in the way is no plugin
         starts.forget()
@@ -54,13 +55,41 @@ def run_server() -> None:
         raise
 
 
-def run(studio: Studio, work: Callable[[Studio], Coroutine[Any, Any, None]]) -> None:
-    """Run `work` to its end; a start that fails ends with one message and an exit code."""
+def run_worker(concurrency: int | None) -> None:
+    """Work on jobs until a signal, beside a server."""
+    chosen = {"STUDIO_JOBS__CONCURRENCY": str(concurrency)} if concurrency is not None else {}
+    studio = Studio(environ=os.environ | {"STUDIO_JOBS__WORKER": "true"} | chosen, beside=True)
+    _warn(studio)
+    run(studio, work)
+
+
+def ask(question: Callable[[Studio], Awaitable[Any]], *, whole: bool) -> Any:
+    """Return the answer of a connected, or a `whole` started, platform that neither listens nor works."""
+    quiet = {"STUDIO_LOGGING__LEVEL": "error"} | os.environ | {"STUDIO_JOBS__WORKER": "false"}
+    studio = Studio(environ=quiet, beside=True)
+
+    async def answer(studio: Studio) -> Any:
+        try:
+            await (studio.start() if whole else studio.connect())
+            return await question(studio)
+        finally:
+            await studio.stop()
+
+    return run(studio, answer)
+
+
+def _warn(studio: Studio) -> None:
     for warning in studio.loaded.warnings:
         sys.stderr.write(f"studio: warning: {warning}\n")
+
+
+def run(studio: Studio, work: Callable[[Studio], Coroutine[Any, Any, Any]]) -> Any:
+    """Run `work` to its end; what cannot be done ends with one message and an exit code."""
     try:
-        run_loop(work(studio))
-    except StudioError as error:  # before it is ready, only the database raises one
+        return run_loop(work(studio))
+    except StudioError as error:
+        if type(error) not in (StudioError, DatabaseUnavailableError):
+            _end(error.detail, 1)  # the answer to `ask`
         _end(_no_database(studio, error), EX_UNAVAILABLE)
     except PluginError as error:
         _end(str(error), EX_UNAVAILABLE)

@@ -15,6 +15,7 @@ PortOption = Annotated[int | None, typer.Option(help="Listen here instead of the
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this room."""
     app.command(name="serve")(serve_)
+    app.command(name="worker")(worker)
     app.command(name="demo")(demo)
 
 
@@ -30,6 +31,17 @@ def serve_(
         if value is not None:
             os.environ[name] = str(value)
     run_server()
+
+
+def worker(
+    concurrency: Annotated[
+        int | None, typer.Option(help="Steps at a time, instead of jobs.concurrency.")
+    ] = None,
+) -> None:
+    """Work on jobs, without HTTP, beside `studio serve` and other workers; SIGTERM or Ctrl-C ends it."""
+    from studio.cli.process import run_worker  # noqa: PLC0415 - imports the whole platform
+
+    run_worker(concurrency)
 
 
 def demo(

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from studio.errors import ConflictError, NotFoundError, PluginError
+from studio.errors import ConflictError, NotFoundError, PluginError, StudioError
 from studio.jobs.contract import TERMINAL
 from studio.jobs.cost import bill_of
 from studio.jobs.machine import Machine
@@ -47,7 +47,7 @@ class Jobs(Orders):
         self._local = LocalDoorbell(settings.concurrency)
         self._scanner = Scanner(self._store, self._machine, self._local, settings.scan_s)
         self._scanning: asyncio.Task[None] | None = None
-        self._works, self.backend = settings.worker, backend
+        self._works, self._stop_s, self.backend = settings.worker, settings.stop_s, backend
         self.step = self._machine.step
 
     def register(self, kinds: Iterable[JobKind], owner: str) -> None:
@@ -70,14 +70,18 @@ class Jobs(Orders):
             self._scanning = asyncio.create_task(self._scanner.run(), name="jobs:scanner")
 
     async def stop(self) -> None:
-        """Stop taking jobs and wait for running steps; what is cut here is resumed by the next process."""
+        """Stop taking jobs and wait `stop_s` for running steps; what is cut goes to another process at once."""
         if self._scanning is not None:
             self._scanning.cancel()
             with suppress(asyncio.CancelledError):
                 await self._scanning
-        if self.backend is not None:
-            await self.backend.stop()
-        await self._local.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._stop_s):
+                if self.backend is not None:
+                    await self.backend.stop()
+                await self._local.stop()
+        with suppress(StudioError):  # the database is away: the leases run out by themselves
+            await self._store.give_back()
 
     async def _ring(self, job: Doc, delay_s: float) -> None:
         await (self.backend or self._local).enqueue(job["_id"], delay_s, job["priority"])

@@ -16,6 +16,8 @@ class JobsSettings(BaseModel):
     """Steps at a time in this process."""
     lease_s: float = Field(15.0, gt=0)
     """A worker that says nothing for this long has lost its job; it says so three times as often."""
+    stop_s: float = Field(3.0, ge=0)
+    """How long running steps get at a stop; then they are cut and their jobs go to another process."""
     scan_s: float = Field(1.0, gt=0)
     """How often the scanner looks for jobs that nobody rang for."""
     retry_s: float = Field(2.0, gt=0)

@@ -126,6 +126,12 @@ class JobStore:
         finally:
             task.cancel()
 
+    async def give_back(self) -> None:
+        """Let others take at once what this process still holds."""
+        mine = {"lease_owner": self.owner, "next_at": {"$gt": 0}}
+        free = {"$unset": {"lease_owner": ""}, "$set": {"next_at": self.now()}}
+        await self.jobs.update(mine, free, many=True)
+
     async def _renew(self, job_id: str) -> None:
         while True:
             await asyncio.sleep(self._lease_s / 3)

@@ -33,6 +33,7 @@ class Services:
     """The kernel's services and what plugins provide to each other; one per application."""
 
     settings: Settings
+    beside: bool
     database: Database
     cache: Cache
     auth: Auth
@@ -70,6 +71,11 @@ class PluginContext:
     def config(self) -> Settings:
         """The kernel's settings."""
         return self._services.settings
+
+    @property
+    def beside(self) -> bool:
+        """Whether this process runs beside a server and uses what that one has started (`studio worker`)."""
+        return self._services.beside
 
     @property
     def database(self) -> Database:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from studio.providers import Mail
 
 CODE = re.compile(r"\b(\d{6,10})\b")
+INVITATION = re.compile(r"/invitations/([\w-]{43})")
+_TAKEN: set[str | None] = {None}
 
 
 class Answer:
@@ -96,14 +98,40 @@ class Client:
         other.headers = {"Authorization": f"Bearer {answer.json['accessToken']}"}
         return other
 
+    async def join(self, inviter: Client, project_id: str, role: str = "viewer") -> dict[str, Any]:
+        """Be invited to a project, accept, and return the membership."""
+        path = f"/api/rbac/projects/{project_id}/collaborators"
+        invited = await inviter.post(path, {"email": self.user["email"], "roleKey": role})
+        assert invited.status == 201, invited  # noqa: S101, PLR2004 - as above
+        accepted = await self.post(f"/api/rbac/invitations/{await self.invitation(invited)}/accept")
+        assert accepted.status == 200, accepted  # noqa: S101, PLR2004 - as above
+        found: dict[str, Any] = accepted.json
+        return found
+
+    async def invitation(self, invited: Answer) -> str:
+        """Return the token of an invitation, each once: from its answer, or from the mail that went out."""
+        if link := invited.json["acceptLink"]:
+            return str(link).rpartition("/")[2]
+        async with asyncio.timeout(10):
+            while (token := self._mailed(invited.json["email"], INVITATION)) in _TAKEN:  # noqa: ASYNC110 - a folder
+                await asyncio.sleep(0.02)
+        _TAKEN.add(token)
+        return str(token)
+
     def code_for(self, address: str) -> str:
         """Return the newest code in the outbox for `address`."""
+        if code := self._mailed(address, CODE):
+            return code
+        raise AssertionError(f"no code for {address} in {self._outbox}")
+
+    def _mailed(self, address: str, wanted: re.Pattern[str]) -> str | None:
+        """Return the first group of the newest mail to `address` that has what is wanted."""
         for path in sorted(self._outbox.glob("*.eml"), key=lambda p: p.stat().st_mtime_ns, reverse=True):
             mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
             body = mail.get_body(("plain",))
-            if mail["To"] == address and body and (found := CODE.search(body.get_content())):
-                return found[1]
-        raise AssertionError(f"no code for {address} in {self._outbox}")
+            if mail["To"] == address and body and (found := wanted.search(body.get_content())):
+                return str(found[1])
+        return None
 
     async def wait_for(self, path: str, done: Any, timeout_s: float = 30.0) -> Any:
         """Ask `path` until `done(json)` holds, and return that JSON; for what a job does in its own time."""

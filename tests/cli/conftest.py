@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -39,6 +40,18 @@ class Command:
                 for k in ("STUDIO", "STORIES")
             }
             self.environ |= {"STUDIO_DATABASE__URL": database_url, **names}
+
+    def install(self, source, name="bad"):
+        """Put a plugin called `name` on the path of what is started from now on."""
+        folder = self.folder / "path"
+        info = folder / f"{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (folder / f"{name}_plugin.py").write_text(textwrap.dedent(source))
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        door = f"{name}_plugin:Plugin"
+        points = f"[studio.plugins]\n{name} = {door}\n[studio.prefixes]\n/api/{name} = {door}\n"
+        (info / "entry_points.txt").write_text(points)
+        self.environ["PYTHONPATH"] = str(folder)
 
     @property
     def base(self):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import textwrap
 
 import pytest
 
@@ -40,17 +39,6 @@ NAMED = {
 }
 
 
-def install(command, source):
-    """Put a plugin called `bad` on the path of the command."""
-    folder = command.folder / "path"
-    info = folder / "bad-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / "bad_plugin.py").write_text(textwrap.dedent(source))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[studio.plugins]\nbad = bad_plugin:Plugin\n")
-    command.environ["PYTHONPATH"] = str(folder)
-
-
 def crash(command, times=3):
     for _ in range(times):
         child = command.start("serve")
@@ -64,7 +52,7 @@ def crash(command, times=3):
 def test_the_start_after_so_many_crashes_serves_without_what_crashed(installation, how, times):
     if times != 3:
         installation.environ["STUDIO_PLUGINS__RECOVERY_AFTER"] = str(times)
-    install(installation, CRASHES[how])
+    installation.install(CRASHES[how])
     crash(installation, times)
     child = installation.start("serve")
     installation.ready(child, "/healthz")
@@ -95,7 +83,7 @@ def test_a_recovery_tells_an_administrator_why_and_a_stop_is_the_way_out(install
     token = installation.sign_in("ann@example.org")
     assert installation.get("/api/plugins", token)[1]["recovery"] is None
     assert installation.end(child)[0] == 0
-    install(installation, CRASHES["crash_at_import"])
+    installation.install(CRASHES["crash_at_import"])
     installation.environ["STUDIO_PLUGINS__RECOVERY_AFTER"] = "1"
     crash(installation, 1)
     child = installation.start("serve")

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from studio_embedded.servers import EmbeddedServer
 
 
+@asynccontextmanager
+async def attached(server: EmbeddedServer) -> AsyncIterator[str]:
+    """Yield the URL of a server that another process of this folder runs; raises EmbeddedServerError if none."""
+    yield server.attach()
+
+
 class ServerPair:
     """The servers that this process needs: the first `backend` entered starts all, the last one stops all."""
 

@@ -9,7 +9,7 @@ from studio import ConfigError, HealthCheck, Manifest, StudioHooks, hookimpl
 from studio_embedded.cache import EmbeddedCache
 from studio_embedded.commands import build_commands
 from studio_embedded.database import EmbeddedDatabase
-from studio_embedded.pair import ServerPair
+from studio_embedded.pair import ServerPair, attached
 from studio_embedded.settings import EmbeddedSettings
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class Plugin(StudioHooks):
             return None
         if ctx.config.environment == "production":
             raise ConfigError([_refusal(missing) for missing in names])
+        if ctx.beside:
+            return attached(build_servers(ctx.settings(EmbeddedSettings))[name])
         return self._servers(ctx).backend(name)
 
     def _servers(self, ctx: PluginContext) -> ServerPair:

@@ -52,14 +52,14 @@ def _kill(server):
     os.kill(server._child.pid, signal.SIGKILL)
 
 
-def _context(tmp_path, environment="test", database_url=None, cache_url=None):
+def _context(tmp_path, environment="test", database_url=None, cache_url=None, beside=False):
     config = SimpleNamespace(
         environment=environment,
         database=SimpleNamespace(url=database_url),
         cache=SimpleNamespace(url=cache_url),
     )
     settings = EmbeddedSettings(data_dir=tmp_path / "studio")
-    services = SimpleNamespace(settings=config)
+    services = SimpleNamespace(settings=config, beside=beside)
     return PluginContext("embedded", services, settings, structlog.get_logger())
 
 

@@ -143,3 +143,15 @@ async def test_commands_show_running_servers_and_their_owner(tmp_path, context):
         urls = CliRunner().invoke(group, ["urls"]).output
     assert status.count("owned by process") == 2
     assert urls == f"STUDIO_DATABASE__URL={database_url}\nSTUDIO_CACHE__URL={cache_url}\n"
+
+
+async def test_a_process_beside_a_server_uses_what_that_one_runs_and_starts_nothing(tmp_path, context):
+    serving, beside = context(tmp_path), context(tmp_path, beside=True)
+    plugin = Plugin()
+    with pytest.raises(EmbeddedServerError, match="`studio serve` first"):
+        async with Plugin().database_backend(beside):
+            pass
+    async with plugin.database_backend(serving) as url:
+        async with Plugin().database_backend(beside) as same:
+            assert same == url
+        assert (await plugin.register_health_checks(serving)[0].probe()).startswith("pid ")
