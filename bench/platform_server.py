@@ -83,11 +83,9 @@ async def add_people(client: Client) -> tuple[str, list[str], str]:
     tokens = []
     for name, role in [*((user, EDITOR) for user in work.USERS), (work.OUTSIDER, OUTSIDER)]:
         address = f"{name}@example.com"
-        tokens.append((await sign_in(client, address))[1])
-        body = {"email": address, "roleKey": role}
-        answer = await owner.post(f"/api/rbac/projects/{project}/collaborators", body)
-        if answer.status != 201:  # noqa: PLR2004 - Created
-            sys.exit(f"{address} cannot join the project: {answer}")
+        user, token = await sign_in(client, address)
+        tokens.append(token)
+        await user.join(owner, project, role)
     return project, tokens[:-1], tokens[-1]
 
 

@@ -1,9 +1,17 @@
-"""Handlers of projects and collaborators."""
+"""Handlers of projects, collaborators and invitations."""
 
 from __future__ import annotations
 
 from studio import Doc, Page, PageQuery, Request, expect_rev, now_ms
-from studio_projects.models import CollaboratorCreate, CollaboratorUpdate, ProjectCreate, ProjectUpdate
+from studio_projects.invitations import InvitationService
+from studio_projects.members import MemberService
+from studio_projects.models import (
+    CollaboratorCreate,
+    CollaboratorQuery,
+    CollaboratorUpdate,
+    ProjectCreate,
+    ProjectUpdate,
+)
 from studio_projects.service import ProjectService
 
 
@@ -34,24 +42,46 @@ async def delete_project(request: Request, project_id: str) -> None:
     await request.service(ProjectService).delete_project(request.actor, project_id, now_ms())
 
 
-async def list_collaborators(request: Request, project_id: str, query: PageQuery) -> Page:
-    """List who works on a project, oldest first."""
-    return await request.service(ProjectService).list_collaborators(project_id, query)
+async def list_collaborators(request: Request, project_id: str, query: CollaboratorQuery) -> Page:
+    """List who works on a project or is invited to it, oldest first."""
+    return await request.service(MemberService).list_members(project_id, query)
 
 
-async def add_collaborator(request: Request, project_id: str, body: CollaboratorCreate) -> Doc:
-    """Add a collaborator who has signed in before."""
-    return await request.service(ProjectService).add_collaborator(request.actor, project_id, body)
+async def invite_collaborator(request: Request, project_id: str, body: CollaboratorCreate) -> Doc:
+    """Invite somebody by address; without a plugin that mails, the answer has the link to hand on."""
+    return await request.service(InvitationService).invite(request.actor, project_id, body)
+
+
+async def resend_invitation(request: Request, project_id: str, collaborator_id: str) -> Doc:
+    """Send an invitation again, with a new link."""
+    return await request.service(InvitationService).resend(request.actor, project_id, collaborator_id)
 
 
 async def update_collaborator(
     request: Request, project_id: str, collaborator_id: str, body: CollaboratorUpdate
 ) -> Doc:
-    """Give a collaborator another role."""
-    service = request.service(ProjectService)
-    return await service.update_collaborator(request.actor, project_id, collaborator_id, body)
+    """Give a collaborator another role; the revision to change stands in the body or in If-Match."""
+    if body.rev is None:
+        body.rev = expect_rev(request)
+    service = request.service(MemberService)
+    return await service.update_member(request.actor, project_id, collaborator_id, body)
 
 
 async def remove_collaborator(request: Request, project_id: str, collaborator_id: str) -> None:
-    """Remove a collaborator."""
-    await request.service(ProjectService).remove_collaborator(request.actor, project_id, collaborator_id)
+    """Remove a collaborator or withdraw an invitation."""
+    await request.service(MemberService).remove_member(request.actor, project_id, collaborator_id)
+
+
+async def leave_project(request: Request, project_id: str) -> None:
+    """End the caller's own part in a project."""
+    await request.service(MemberService).leave(request.actor, project_id)
+
+
+async def accept_invitation(request: Request, token: str) -> Doc:
+    """Join a project that the caller's address was invited to."""
+    return await request.service(InvitationService).accept(request.actor, token)
+
+
+async def decline_invitation(request: Request, token: str) -> None:
+    """Say no to an invitation."""
+    await request.service(InvitationService).decline(request.actor, token)

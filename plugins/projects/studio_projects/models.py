@@ -1,4 +1,4 @@
-"""Models of projects and collaborators."""
+"""Models of projects, collaborators and invitations."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import EmailStr, Field, StringConstraints
 
-from studio import Model
+from studio import Model, PageQuery
 
 # No control characters, no line or paragraph separators, nothing that turns the direction of a text.
 PLAIN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+$"
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=PLAIN)]
 Aspect = Literal["16:9", "9:16", "1:1", "4:3", "2.39:1"]
 Resolution = Literal["480p", "720p", "1080p"]
-RoleKey = Literal["producer", "artist", "reviewer", "viewer"]
-"""What can be given away. Whoever may invite could otherwise make themselves an owner."""
+Rev = Annotated[int | None, Field(ge=1, lt=2**53)]
+RoleKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+"""A built-in role or one of the project's own; which of them the caller may give is the service's to know."""
+State = Literal["invited", "expired", "active"]
 
 
 class ProjectCreate(Model):
@@ -31,7 +33,7 @@ class ProjectCreate(Model):
 class ProjectUpdate(Model):
     """What may change; `rev` guards against writing over somebody else's change."""
 
-    rev: Annotated[int | None, Field(ge=1, lt=2**53)] = None
+    rev: Rev = None
     name: Name | None = None
     aspect: Aspect | None = None
     fps: Annotated[int | None, Field(ge=12, le=60)] = None
@@ -60,25 +62,43 @@ class ProjectPublic(Model):
 
 
 class CollaboratorCreate(Model):
-    """Add somebody who has signed in before, by e-mail address."""
+    """Invite the owner of an e-mail address, whether or not they have signed in before."""
 
     email: EmailStr
     role_key: RoleKey = "viewer"
 
 
 class CollaboratorUpdate(Model):
-    """Give a collaborator another role."""
+    """Give a collaborator another role; `rev` guards against writing over somebody else's change."""
 
+    rev: Rev = None
     role_key: RoleKey
 
 
+class CollaboratorQuery(PageQuery):
+    """A page of members and invited people; `state` shows only some of them."""
+
+    state: State | None = None
+
+
 class CollaboratorPublic(Model):
-    """One member of a project."""
+    """One member of a project, or somebody invited (`user_id` null); times in UTC ms."""
 
     id: str
     project_id: str
-    user_id: str
+    user_id: str | None = None
     email: str
     role_key: str
     state: str
+    rev: int = 1
+    invited_by: str | None = None
+    expires_at: int | None = None
+    """When the invitation ends; null for a member."""
     created_at: int
+
+
+class InvitationPublic(CollaboratorPublic):
+    """What the inviter gets. `accept_link` only when no mail goes out: then it is theirs to hand on."""
+
+    mail: Literal["queued", "not_sent"] = "not_sent"
+    accept_link: str | None = None

@@ -10,6 +10,7 @@ from studio import (
     Collection,
     Index,
     Manifest,
+    Migration,
     Permission,
     PluginContext,
     Route,
@@ -17,17 +18,21 @@ from studio import (
     hookimpl,
 )
 from studio_projects.api import Projects
+from studio_projects.invitations import InvitationService
+from studio_projects.members import MemberService
+from studio_projects.migrations import MIGRATIONS
 from studio_projects.routes import ROUTES
 from studio_projects.service import ProjectService
+from studio_projects.settings import ProjectsSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
 
 class Plugin(StudioHooks):
     """Projects and their collaborators."""
 
-    manifest = Manifest(name="projects", provides=("Projects",))
+    manifest = Manifest(name="projects", after=("mailer",), provides=("Projects",), settings=ProjectsSettings)
 
     @hookimpl
     def register_routes(self, ctx: PluginContext) -> list[Route]:
@@ -41,9 +46,21 @@ class Plugin(StudioHooks):
             Collection("projects", indexes=(Index((("slug", 1),), unique=True),)),
             Collection(
                 "collaborators",
-                indexes=(Index((("project_id", 1), ("user_id", 1)), unique=True), Index((("user_id", 1),))),
+                indexes=(
+                    Index((("project_id", 1), ("user_id", 1)), unique=True, partial={"user_id": {"$gt": ""}}),
+                    Index((("project_id", 1), ("email", 1)), unique=True),
+                    Index((("project_id", 1), ("_id", 1))),
+                    Index((("token_hash", 1),), unique=True, partial={"token_hash": {"$gt": ""}}),
+                    Index((("user_id", 1),)),
+                    Index((("invited_by", 1), ("sent_at", 1))),
+                ),
             ),
         ]
+
+    @hookimpl
+    def register_migrations(self, ctx: PluginContext) -> Sequence[Migration]:
+        """Return what older data lacks."""
+        return MIGRATIONS
 
     @hookimpl
     def register_permissions(self, ctx: PluginContext) -> list[Permission]:
@@ -62,16 +79,23 @@ class Plugin(StudioHooks):
             ActivityAction("project.created", "created the project {name}", "lifecycle"),
             ActivityAction("project.updated", "changed the project's {fields}", "lifecycle"),
             ActivityAction("project.deleted", "deleted the project", "lifecycle"),
-            ActivityAction("collaborator.added", "added {email} as {role}", "collaborators"),
+            ActivityAction("collaborator.invited", "invited {email} as {role}", "collaborators"),
+            ActivityAction("collaborator.reminded", "sent {email} the invitation again", "collaborators"),
+            ActivityAction("collaborator.added", "joined as {role}", "collaborators"),
+            ActivityAction("collaborator.declined", "declined the invitation as {role}", "collaborators"),
             ActivityAction("collaborator.changed", "made {email} {role}", "collaborators"),
             ActivityAction("collaborator.removed", "removed {email}", "collaborators"),
+            ActivityAction("collaborator.left", "left the project", "collaborators"),
         ]
 
     @hookimpl
     @asynccontextmanager
     async def lifespan(self, ctx: PluginContext) -> AsyncIterator[None]:
-        """Provide the service, under its own name and as `Projects`."""
-        service = ProjectService(ctx)
+        """Provide the services, that of projects also as `Projects`."""
+        members = MemberService(ctx)
+        service = ProjectService(ctx, members)
+        ctx.provide(MemberService, members)
+        ctx.provide(InvitationService, InvitationService(ctx, members, ctx.settings(ProjectsSettings)))
         ctx.provide(ProjectService, service)
         ctx.provide(Projects, service)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
         yield

@@ -32,6 +32,10 @@ class Cast:
         return f"{PROJECTS}/{self.project['id']}"
 
     @property
+    def leave(self) -> str:
+        return f"/api/rbac/projects/{self.project['id']}/leave"
+
+    @property
     def collaborators(self) -> str:
         return f"/api/rbac/projects/{self.project['id']}/collaborators"
 
@@ -40,11 +44,9 @@ async def new_cast(server: Client) -> Cast:
     names = ("owner", "producer", "artist", "reviewer", "viewer", "stranger")
     people = {name: await server.sign_in(f"{name}-{new_id().lower()}@example.org") for name in names}
     project = (await people["owner"].post(PROJECTS, {"name": "Rain"})).json
-    path = f"/api/rbac/projects/{project['id']}/collaborators"
     for role in names[1:5]:
-        body = {"email": people[role].user["email"], "roleKey": role}
-        assert (await people["owner"].post(path, body)).status == 201
-    listed = (await people["owner"].get(path)).json["items"]
+        await people[role].join(people["owner"], project["id"], role)
+    listed = (await people["owner"].get(f"/api/rbac/projects/{project['id']}/collaborators")).json["items"]
     return Cast(project, **people, members={member["roleKey"]: member["id"] for member in listed})
 
 

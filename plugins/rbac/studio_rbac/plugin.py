@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from studio import AccessQuery, Decision, Manifest, PluginContext, Route, StudioHooks, hookimpl
+from studio_projects.api import RoleBook
 from studio_rbac.routes import ROUTES
 from studio_rbac.service import RoleService
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Plugin(StudioHooks):
     """The owner of `authorize`."""
 
-    manifest = Manifest(name="rbac", requires=("projects",))
+    manifest = Manifest(name="rbac", requires=("projects",), provides=("RoleBook",))
 
     @hookimpl
     def register_routes(self, ctx: PluginContext) -> list[Route]:
@@ -26,9 +27,10 @@ class Plugin(StudioHooks):
     @hookimpl
     @asynccontextmanager
     async def lifespan(self, ctx: PluginContext) -> AsyncIterator[None]:
-        """Provide the role service."""
+        """Provide the role service, also as `RoleBook`."""
         self._roles = RoleService(ctx)
         ctx.provide(RoleService, self._roles)
+        ctx.provide(RoleBook, self._roles)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
         yield
 
     @hookimpl

@@ -74,10 +74,17 @@ class RoleService:
             for key, (title, _) in ROLES.items()
         ]
 
-    async def my_permissions(self, actor: Actor, project_id: str) -> Doc:
-        """Return the actor's role in a project and what it holds."""
+    async def permissions_of(self, role_key: str, project_id: str) -> frozenset[str] | None:  # noqa: ARG002 - the roles of a project come with the protocol
+        """Return what a role holds, None when there is no such role."""
+        return self._permissions.get(role_key)
+
+    async def permissions_in(self, actor: Actor, project_id: str) -> frozenset[str]:
+        """Return what the actor may do in a project; the scopes of an API key narrow it."""
         role = await self.role_of(actor.user_id, project_id)
         held = self._permissions.get(role or "", frozenset())
-        if actor.scopes:
-            held &= actor.scopes
-        return {"role": role, "permissions": sorted(held)}
+        return held & actor.scopes if actor.scopes else held
+
+    async def my_permissions(self, actor: Actor, project_id: str) -> Doc:
+        """Return the actor's role in a project and what it holds."""
+        held = await self.permissions_in(actor, project_id)
+        return {"role": await self.role_of(actor.user_id, project_id), "permissions": sorted(held)}

@@ -328,6 +328,7 @@ async function route({ focus = true } = {}) {
   try {
     if (kind === "projects" && id) await openProject(decodeURIComponent(id));
     else if (kind === "stories" && id) await openStory(decodeURIComponent(id));
+    else if (kind === "invitations" && id) location.replace(`#/projects/${(await post(`/api/rbac/invitations/${id}/accept`)).projectId}`);
     else await openProjects();
     if (focus && !session.signingIn) document.querySelector("main > section:not([hidden]) h1")?.focus({ preventScroll: true });
   } catch (error) {
@@ -403,7 +404,7 @@ async function openProject(id) {
 
 async function showPeople() {
   const { items } = await here(get(`/api/rbac/projects/${view.project.id}/collaborators`));
-  fill("people", items.map((one) => h("li", {}, h("span", {}, one.email || "somebody"), h("span", { class: "tag" }, one.roleKey))));
+  fill("people", items.map((one) => h("li", {}, h("span", {}, one.email || "somebody"), h("span", { class: "tag" }, one.state === "active" ? one.roleKey : `${one.roleKey}, ${one.state}`))));
 }
 
 async function showProviders() {
@@ -414,9 +415,9 @@ async function showProviders() {
 }
 
 onSubmit("people-form", async () => {
-  await post(`/api/rbac/projects/${view.project.id}/collaborators`, { email: $("people-email").value.trim(), roleKey: $("people-role").value });
+  const invited = await post(`/api/rbac/projects/${view.project.id}/collaborators`, { email: $("people-email").value.trim(), roleKey: $("people-role").value });
   $("people-form").reset();
-  say("Added.");
+  say(invited.acceptLink ? `Invited. Hand them this link: ${new URL(invited.acceptLink, location.href)}` : "Invited by mail.");
   await showPeople();
 });
 
