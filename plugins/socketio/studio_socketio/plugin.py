@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from studio import Manifest, PluginContext, RealtimeTransport, Route, StudioHooks, hookimpl
 from studio_socketio.routes import ROUTES
+from studio_socketio.settings import SocketioSettings
 from studio_socketio.transport import SocketTransport
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Plugin(StudioHooks):
     """The transport of the existing front end."""
 
-    manifest = Manifest(name="socketio")
+    manifest = Manifest(name="socketio", settings=SocketioSettings)
 
     @hookimpl
     def register_routes(self, ctx: PluginContext) -> list[Route]:
@@ -27,7 +28,7 @@ class Plugin(StudioHooks):
     @asynccontextmanager
     async def lifespan(self, ctx: PluginContext) -> AsyncIterator[None]:
         """Keep the server, and close every connection at the stop."""
-        transport = SocketTransport(ctx)
+        transport = SocketTransport(ctx, ctx.settings(SocketioSettings))
         ctx.provide(SocketTransport, transport)
         yield
         await transport.close()

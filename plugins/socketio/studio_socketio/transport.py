@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,19 +17,24 @@ import socketio  # type: ignore[import-untyped]  # it publishes no types
 from engineio.packet import Packet
 from socketio.exceptions import ConnectionRefusedError as RefusedError  # type: ignore[import-untyped]  # as above
 
-from studio import BadRequestError, Credentials, StudioError
+from studio import BadRequestError, Credentials, StudioError, UnavailableError
 from studio_socketio.replay import Replay
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from studio import Actor, Message, PluginContext
+    from studio_socketio.settings import SocketioSettings
 
 MAX_QUEUED, MAX_BYTES, MAX_FRAME, MAX_ROOMS = 100, 1_000_000, 1_000_000, 50
 GOODBYE_S, CONNECT_S = 0.5, 10.0
 CONNECT = 0
-MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
 """What the libraries raise on packets that they cannot read."""
+logging.getLogger("studio.engineio").addFilter(
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], MALFORMED))
+)
+"""Else each unreadable poll writes a traceback: anybody could fill the logs."""
 RESERVED = {"connect", "disconnect", "connect_error"}
 
 
@@ -74,6 +80,8 @@ class _Server(socketio.AsyncServer):  # type: ignore[misc]  # the library has no
         return await super()._handle_eio_connect(eio_sid, environ)
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        if not self.transport.may_speak(eio_sid):
+            return
         try:
             await super()._handle_eio_message(eio_sid, data)
         except MALFORMED as error:
@@ -81,6 +89,7 @@ class _Server(socketio.AsyncServer):  # type: ignore[misc]  # the library has no
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: Any) -> None:
         await super()._handle_eio_disconnect(eio_sid, reason)
+        self.transport.forget(eio_sid)
         if socket := self.eio.sockets.get(eio_sid):  # the library lets a waiting poll hang for 45 s
             asyncio.get_running_loop().call_soon(socket.queue.put_nowait, None)
 
@@ -90,13 +99,15 @@ class SocketTransport:
 
     name = "socketio"
 
-    def __init__(self, ctx: PluginContext) -> None:
+    def __init__(self, ctx: PluginContext, settings: SocketioSettings) -> None:
         self._ctx = ctx
+        self.settings = settings
         self.arriving: dict[Any, Client] = {}
         self.clients: dict[str, Client] = {}
         self.replay = Replay()
         self._rooms: defaultdict[str, set[Client]] = defaultdict(set)
         self._upgrades: dict[str, web.Request] = {}
+        self._heard: dict[str, tuple[float, int]] = {}
         self.sio = _Server(
             async_mode="aiohttp",
             cors_allowed_origins=self._allows_origin,
@@ -113,6 +124,8 @@ class SocketTransport:
     async def handle(self, raw: web.Request) -> web.StreamResponse:
         """Give one HTTP request or websocket to Engine.IO."""
         eio_sid = raw.query.get("sid", "")
+        if not eio_sid and len(self.sio.eio.sockets) >= self.settings.total:
+            raise UnavailableError("There is no room for another connection.", retry_after=5)
         if "Upgrade" not in raw.headers:
             return await self._engine(raw)
         if eio_sid:
@@ -171,6 +184,25 @@ class SocketTransport:
         if self.sio.manager.sid_from_eio_sid(eio_sid, "/") not in self.clients:
             self._abort(eio_sid)
 
+    def may_speak(self, eio_sid: str) -> bool:
+        """Count a packet of the client; cut it when it sends more than anybody needs to."""
+        if eio_sid not in self.sio.eio.sockets:
+            return False  # it has been cut, and goes on sending
+        now = time.monotonic()
+        began, count = self._heard.get(eio_sid, (now, 0))
+        if now - began > 10:  # noqa: PLR2004 - as the setting's name says
+            began, count = now, 0
+        self._heard[eio_sid] = began, count + 1
+        if count < self.settings.packets_per_10s:
+            return True
+        self._ctx.log.info("talkative_client_cut", packets=count)
+        self._abort(eio_sid)
+        return False
+
+    def forget(self, eio_sid: str) -> None:
+        """Drop what was counted of a connection that ended."""
+        self._heard.pop(eio_sid, None)
+
     def malformed(self, eio_sid: str, error: Exception) -> None:
         """Cut a client that sends what is not the protocol; its next packets would be no better."""
         self._ctx.log.info("malformed_packet", error=repr(error))
@@ -196,9 +228,16 @@ class SocketTransport:
         except TimeoutError as error:
             raise _refused("unavailable", "Signing in took too long; try again.") from error
         eio_sid = self.sio.manager.eio_sid_from_sid(sid, "/")
-        self.arriving[sid] = await self._recover(sid, eio_sid, actor, auth) or Client(
+        client = await self._recover(sid, eio_sid, actor, auth) or Client(
             sid, eio_sid, actor, secrets.token_urlsafe(18), {_room("user", actor.user_id)}, self.replay.newest
         )
+        if self._connections_of(actor.user_id) >= self.settings.per_user:
+            raise _refused("too_many_connections", f"A user may have {self.settings.per_user} connections.")
+        self.arriving[sid] = client
+
+    def _connections_of(self, user_id: str) -> int:
+        arriving = sum(client.actor.user_id == user_id for client in self.arriving.values())
+        return arriving + len(self._rooms.get(_room("user", user_id), ()))
 
     async def _recover(self, sid: str, eio_sid: str, actor: Actor, auth: dict[str, Any]) -> Client | None:
         """Return the client as it was, rooms and missed events included, if all of that can be had."""

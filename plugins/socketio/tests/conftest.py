@@ -12,15 +12,16 @@ from aiohttp.test_utils import TestServer
 
 from studio import (
     Actor,
-    BadRequestError,
     Message,
     NotFoundError,
     PluginContext,
     Request,
+    StudioError,
     UnauthenticatedError,
 )
 from studio.testing.kit import Services, Settings, WebSettings, get_logger
 from studio_socketio.plugin import Plugin
+from studio_socketio.settings import SocketioSettings
 
 
 class Auth:
@@ -88,15 +89,16 @@ async def house():
     services = Services()
     services.auth = auth = Auth()
     services.settings = Settings(web=WebSettings(cors_origins=["https://app.example"]))
-    plugin, ctx = Plugin(), PluginContext("socketio", services, None, get_logger("socketio"))
+    plugin, ctx = Plugin(), PluginContext("socketio", services, SocketioSettings(), get_logger("socketio"))
     app = web.Application()
     for route in plugin.register_routes(ctx):
 
         async def handle(raw, route=route):
             try:
                 return await route.handler(Request(raw, ctx, "request-1"))
-            except BadRequestError as error:
-                return web.json_response({"code": error.code}, status=error.status)
+            except StudioError as error:
+                headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+                return web.json_response({"code": error.code}, status=error.status, headers=headers)
 
         app.router.add_route(route.method, route.path, handle)
     async with plugin.lifespan(ctx), TestServer(app) as server:

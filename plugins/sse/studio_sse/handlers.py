@@ -24,13 +24,18 @@ class EventsQuery(Model):
 
 async def open_events(request: Request, query: EventsQuery) -> web.StreamResponse:
     """Stream until the client leaves, lags, is disconnected, or the server stops."""
+    hub, user_id = request.service(EventHub), request.actor.user_id
     for project_id in query.project:
         await request.ctx.auth.require(request.actor, "project:read", project_id)
-    keys: list[Key] = [("user", request.actor.user_id), *(("room", f"project:{p}") for p in query.project)]
-    hub = request.service(EventHub)
+    keys: list[Key] = [("user", user_id), *(("room", f"project:{p}") for p in query.project)]
+    with hub.place_of(user_id):
+        return await _stream(request, hub, list(dict.fromkeys(keys)))
+
+
+async def _stream(request: Request, hub: EventHub, keys: list[Key]) -> web.StreamResponse:
     response = web.StreamResponse(headers=HEADERS)
     await response.prepare(request.raw)
-    stream = Stream(list(dict.fromkeys(keys)), request.actor.session_id, request.raw.transport)
+    stream = Stream(keys, request.actor.session_id, request.raw.transport)
     hub.open(stream, request.raw.headers.get("Last-Event-ID", ""))
     try:
         async for chunk in stream.chunks():

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import orjson
+
+from studio import RateLimitedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from studio import Message
+    from studio_sse.settings import SseSettings
 
 Key = tuple[str, str]
 """("user", user id) or ("room", room name)."""
@@ -106,9 +110,27 @@ class EventHub:
 
     name = "sse"
 
-    def __init__(self) -> None:
+    def __init__(self, settings: SseSettings) -> None:
+        self.settings = settings
+        self._taken: Counter[str] = Counter()
         self._streams: defaultdict[Key, set[Stream]] = defaultdict(set)
         self._log: OrderedDict[Key, deque[tuple[int, bytes]]] = OrderedDict()
+
+    @contextmanager
+    def place_of(self, user_id: str) -> Iterator[None]:
+        """Take a place for one stream of the user; raises RateLimitedError or UnavailableError for want of one."""
+        if self._taken.total() >= self.settings.total:
+            raise UnavailableError("There is no room for another stream.", retry_after=5)
+        if self._taken[user_id] >= self.settings.per_user:
+            detail = f"A user may have {self.settings.per_user} streams: close one."
+            raise RateLimitedError(detail, code="too_many_connections", retry_after=5)
+        self._taken[user_id] += 1
+        try:
+            yield
+        finally:
+            self._taken[user_id] -= 1
+            if not self._taken[user_id]:
+                del self._taken[user_id]
 
     def open(self, stream: Stream, last_event_id: str) -> None:
         """Join the stream to its targets; fill the gap since `last_event_id`, or ask for a resync."""

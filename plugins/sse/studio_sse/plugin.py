@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from studio import Manifest, PluginContext, RealtimeTransport, Route, StudioHooks, hookimpl
 from studio_sse.hub import EventHub
 from studio_sse.routes import ROUTES
+from studio_sse.settings import SseSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Plugin(StudioHooks):
     """The third transport: it needs no library on the client."""
 
-    manifest = Manifest(name="sse")
+    manifest = Manifest(name="sse", settings=SseSettings)
 
     @hookimpl
     def register_routes(self, ctx: PluginContext) -> list[Route]:
@@ -27,7 +28,7 @@ class Plugin(StudioHooks):
     @asynccontextmanager
     async def lifespan(self, ctx: PluginContext) -> AsyncIterator[None]:
         """Keep the hub, and end every stream at the stop."""
-        hub = EventHub()
+        hub = EventHub(ctx.settings(SseSettings))
         ctx.provide(EventHub, hub)
         yield
         await hub.close()

@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from studio import Actor, Message, NotFoundError, PluginContext, UnauthenticatedError
 from studio.testing.kit import Services, Settings, WebDeps, bind, build_application, get_logger
 from studio_sse.plugin import Plugin
+from studio_sse.settings import SseSettings
 
 pytestmark = pytest.mark.http
 
@@ -32,7 +33,7 @@ class Auth:
 async def house():
     services = Services()
     services.auth = Auth()
-    plugin, ctx = Plugin(), PluginContext("sse", services, None, get_logger("sse"))
+    plugin, ctx = Plugin(), PluginContext("sse", services, SseSettings(), get_logger("sse"))
     deps = WebDeps(auth=services.auth, settings=Settings())
     app = build_application([("sse", r, bind(r, ctx, deps)) for r in plugin.register_routes(ctx)], deps=deps)
     async with plugin.lifespan(ctx), TestServer(app) as server, TestClient(server) as client:
@@ -126,3 +127,37 @@ async def test_client_that_leaves_is_forgotten(house):
         while house.hub._streams:
             await house.hub.send(note(1))
             await asyncio.sleep(0.01)
+
+
+async def test_user_has_only_so_many_streams_and_gets_the_place_back(house):
+    house.hub.settings = SseSettings(per_user=2)
+    one, two = await house.connect(), await house.connect()
+    async with house.connect() as refused:
+        assert (refused.status, (await refused.json())["code"]) == (429, "too_many_connections")
+        assert refused.headers["Retry-After"] == "5"
+    async with house.connect("bob") as other:
+        assert other.status == 200
+    one.close()
+    async with asyncio.timeout(20):
+        while True:
+            again = await house.connect()
+            if again.status == 200:
+                break
+            again.close()
+            await asyncio.sleep(0.02)
+    again.close()
+    two.close()
+
+
+async def test_streams_that_come_at_once_are_counted_too(house):
+    house.hub.settings = SseSettings(per_user=2)
+    answers = await asyncio.gather(*(house.connect() for _ in range(8)))
+    assert sorted(answer.status for answer in answers) == [200] * 2 + [429] * 6
+    for answer in answers:
+        answer.close()
+
+
+async def test_process_has_only_so_many_streams(house):
+    house.hub.settings = SseSettings(total=1)
+    async with house.connect(), house.connect("bob") as refused:
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
