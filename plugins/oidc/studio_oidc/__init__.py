@@ -1,0 +1,1 @@
+"""Sign-in by OpenID Connect, beside the one-time code."""
