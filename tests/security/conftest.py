@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NAME = "security_crawl"
 MARK = "zq7canary"
 """Stands in everything that belongs to the owner, so that it can be found where it must not be."""
+KEY_SCOPE = "project:read"
+"""What the API keys of the stage may."""
 STORY = f"""Title: {MARK}
 
 INT. {MARK} KITCHEN - NIGHT
@@ -51,6 +53,8 @@ class Stage:
     stranger: Any
     viewer: Any
     admin: Any
+    secret: frozenset[str]
+    """The owner's ids, learnt before the stranger came: in an answer to somebody else they are a leak."""
     viewer_may: frozenset[str]
     platform: frozenset[str]
     """The permissions that only an admin holds."""
@@ -58,6 +62,8 @@ class Stage:
     """Signs a player in again, whose session was ended."""
     another: Callable[[], Awaitable[Any]]
     """Makes one more owner, with all that the first had."""
+    key_scope: str
+    """The one scope of everybody's API key."""
     studio: Any
     """The platform behind it, where only a look inside shows what was done."""
 
@@ -65,7 +71,9 @@ class Stage:
 @pytest.fixture(scope="package")
 async def stage(tmp_path_factory):
     crawl, folder = load_crawl(), tmp_path_factory.mktemp("security")
-    more = {"STUDIO_AUTH__ADMINS": '["admin@example.org"]'}
+    more = {"STUDIO_AUTH__ADMINS": '["admin@example.org"]', "STUDIO_PASSWORD__ENABLED": "true"}
+    more |= {"STUDIO_OIDC__PROVIDERS__HOUSE__ISSUER": "https://id.example.org"}
+    more |= {"STUDIO_OIDC__PROVIDERS__HOUSE__CLIENT_ID": "studio"}
     async with serving(folder, **more) as nobody, ClientSession(auto_decompress=True) as session:
         document = (await nobody.get("/api/openapi.json")).json
         api = crawl.Api(session, nobody._base, document)
@@ -87,9 +95,16 @@ async def stage(tmp_path_factory):
             await api.explore(person, others[1], platform)
             return person
 
+        newcomer = crawl.Owner("", (await nobody.sign_in("newcomer@example.org")).tokens["accessToken"])
+        await api.explore(
+            newcomer, others[1], platform
+        )  # what everybody sees, while the owner has nothing yet
         owner = await made_owner(f"{MARK}-owner@example.org", STORY)
+        secret = frozenset(owner.ids - newcomer.ids)
         stranger = await made_owner("stranger@example.org", STORY.replace(MARK, "plain"))
-        yield Stage(api, owner, stranger, *others, may, platform, renew, another, nobody.studio)
+        yield Stage(
+            api, owner, stranger, *others, secret, may, platform, renew, another, KEY_SCOPE, nobody.studio
+        )
 
 
 async def seed(crawl: Any, nobody: Any, address: str, text: str) -> Any:
@@ -110,20 +125,33 @@ async def seed(crawl: Any, nobody: Any, address: str, text: str) -> Any:
     await made(client, "/api/workbench/timelines", {"storyId": story["id"], "name": title})
     voice = {"storyId": story["id"], "characterId": tree["characters"][0]["id"], "rate": 150}
     assert (await client.put("/api/assetGen/voice-settings", voice)).status == 200
-    member = {"email": "viewer@example.org", "roleKey": "viewer"}
-    await made(client, f"/api/rbac/projects/{project['id']}/collaborators", member)
-    found = crawl.Owner(address, client.tokens["accessToken"])
+    viewer = await nobody.sign_in("viewer@example.org")
+    await viewer.join(client, project["id"])
+    key = await made(client, "/api/auth/api-keys", {"name": title, "scopes": [KEY_SCOPE]})
+    found = crawl.Owner(address, client.tokens["accessToken"], key=key["key"])
     found.names |= {"project_id": project["id"], "story_id": story["id"], "shot_id": target["id"]}
+    found.names["token"] = await invited(nobody, client)
     found.samples |= {
         "POST /api/assetGen/generate": {"target": target},
         "POST /api/assetGen/estimate": {"storyId": story["id"]},
         "POST /api/stories": {**about, "text": text},
+        "POST /api/auth/api-keys": {"name": "Words", "scopes": [KEY_SCOPE]},
         "PATCH /api/rbac/projects/{project_id}/collaborators/{collaborator_id}": {"roleKey": "viewer"},
     }
     for kind, parts in tree.items():
         found.segments[kind] = parts[0] if isinstance(parts, list) and parts else parts
     found.take(tree)
     return found
+
+
+async def invited(nobody: Any, client: Any) -> str:
+    """Invite the client to somebody else's project; return the invitation's token."""
+    inviter = await nobody.sign_in("inviter@example.org")
+    project = await made(inviter, "/api/workbench/projects", {"name": "Elsewhere"})
+    path = f"/api/rbac/projects/{project['id']}/collaborators"
+    answer = await inviter.post(path, {"email": client.user["email"], "roleKey": "viewer"})
+    assert answer.status == 201, answer
+    return str(await client.invitation(answer))
 
 
 async def made(client: Any, path: str, body: Any) -> Any:

@@ -210,6 +210,8 @@ class Owner:
     segments: dict[str, dict[str, Any]] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
     """Every id in answers to them, to find one in an answer to somebody else."""
+    key: str = ""
+    """An API key of theirs, with a single scope."""
     samples: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Good bodies by operation, where the schema alone does not tell."""
 

@@ -15,7 +15,7 @@ import sys
 import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_origin
 
 import pytest
 from aiohttp import ClientError, ClientSession, ClientTimeout
@@ -37,7 +37,7 @@ STORY = "INT. CANTEEN - NIGHT\n\nAnn waits.\n\nANN\nNobody came.\n"
 
 
 def secret_settings():
-    """Yield (dotted key, whether it is a mapping) of every secret that the kernel or an installed plugin takes."""
+    """Yield the dotted key of every secret that the kernel or an installed plugin takes; of a table of tables, one."""
     platform = Studio(
         environ={"STUDIO_ENV": "test", "STUDIO_CONFIG_DIR": "nowhere", "STUDIO_LOGGING__LEVEL": "error"},
         database=InMemoryDatabase(),
@@ -57,6 +57,7 @@ def _secrets_of(model, path):
         kinds = [field.annotation, *get_args(field.annotation)]
         if SecretStr in kinds:
             yield below
+        below += ".canary" * (get_origin(field.annotation) is dict)
         for kind in kinds:
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from _secrets_of(kind, below)
@@ -91,6 +92,8 @@ class Installation:
             "STUDIO_AUTH__OTP_DIGITS": "10",
             "STUDIO_AUTH__ADMINS": "root@example.org",
             "STUDIO_JOBS__PROVIDER_ORDER": '{"mail": ["local"], "image": ["local"]}',
+            "STUDIO_OIDC__PROVIDERS__CANARY__ISSUER": "https://id.example.org",
+            "STUDIO_OIDC__PROVIDERS__CANARY__CLIENT_ID": "studio",
             "STUDIO_LEAKY__NESTED": json.dumps({"deep": self.canary("nested")}),
             "STUDIO_LEAKY__KEY": self.canary("leaky"),
         } | more
