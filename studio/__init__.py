@@ -23,14 +23,20 @@ from studio.model import Doc, Model, new_id, now_ms
 from studio.plugins.context import PluginContext
 from studio.plugins.manifest import Manifest
 from studio.providers.contract import (
-    AssetScorer, Capability, ChatModel, Estimate, FileStorage, Generation, GenerationError,
-    Generator, ImageGenerator, Mail, Mailer, MediaFile, ModelSpec, MusicGenerator, ProviderModel,
-    ProviderSpec, StoredBlob, VideoGenerator, VoiceGenerator, WordTiming,
+    AssetScorer, Capability, ChatModel, Estimate, Generation, GenerationError, Generator, ImageEditor,
+    ImageGenerator, MediaFile, ModelSpec, MusicGenerator, PipelineRunner, ProviderModel, ProviderSpec,
+    VideoGenerator, VoiceGenerator, WordTiming,
 )
 from studio.providers.requests import (
-    CharacterBrief, ChatMessage, ChatRequest,
-    GenerationRequest, ImageRequest, MusicRequest, ScoreRequest,
-    ShotBrief, VideoRequest, VoiceInfo, VoiceRequest,
+    CharacterBrief, ChatDelta, ChatMessage, ChatRequest, ChatTool, GenerationRequest, ImageEditRequest,
+    ImageRequest, MusicRequest, PipelineRequest, ScoreRequest, ShotBrief, ToolCall, VideoRequest, VoiceInfo,
+    VoiceRequest,
+)
+from studio.providers.services import (
+    FileStorage, Issue, IssueTracker, Mail, Mailer, StoredBlob, WebhookCall, WebhookNews, WebhookParser,
+)
+from studio.providers.vendor import (
+    Fault, VendorTable, data_uri, json_object, price_of, verify_standard_webhook,
 )
 from studio.realtime import Event, Message, RealtimeTransport
 from studio.web import (
@@ -40,20 +46,22 @@ from studio.web import (
 __all__ = [
     "ACTIVE", "PUBLIC", "SIGNED_IN", "SYSTEM", "TERMINAL", "AccessQuery", "ActivityAction", "Actor",
     "AssetScorer", "BadRequestError", "BudgetExceededError", "Capability", "CharacterBrief",
-    "ChatMessage", "ChatModel", "ChatRequest", "Collection", "ConfigError", "ConflictError",
-    "CostDecision", "CostHold", "CostSettlement", "Credentials", "Database",
+    "ChatDelta", "ChatMessage", "ChatModel", "ChatRequest", "ChatTool", "Collection", "ConfigError",
+    "ConflictError", "CostDecision", "CostHold", "CostSettlement", "Credentials", "Database",
     "DatabaseUnavailableError", "DeadlineExceededError", "Decision", "Doc", "Estimate", "Event",
-    "FileStorage", "ForbiddenError", "Generation", "GenerationError", "GenerationRequest",
-    "Generator", "HealthCheck", "IdempotencyError", "ImageGenerator", "ImageRequest", "Index",
-    "InvalidInputError", "JobBackend", "JobKind", "JobOrder", "Mail", "Mailer", "Manifest",
-    "MediaFile", "Message", "Middleware", "Migration", "Model", "ModelSpec", "MusicGenerator",
-    "MusicRequest", "NotFoundError", "OutcomeUnknownError", "Page", "PageQuery",
-    "PayloadTooLargeError", "Permission", "PluginContext", "PluginError", "PluginUnavailableError",
-    "ProviderError", "ProviderModel", "ProviderRejectedError", "ProviderSpec",
-    "ProviderUnavailableError", "RateLimitedError", "RealtimeTransport", "Repository", "Request",
-    "Route", "ScoreRequest", "ShotBrief", "StorageFullError", "StoredBlob", "StudioError",
-    "StudioHooks", "UnauthenticatedError", "UnavailableError", "UnsupportedMediaTypeError",
-    "VideoGenerator", "VideoRequest", "VoiceGenerator", "VoiceInfo", "VoiceRequest", "WordTiming",
-    "expect_rev", "hookimpl", "new_id", "now_ms", "project_in_body", "project_in_query",
+    "Fault", "FileStorage", "ForbiddenError", "Generation", "GenerationError", "GenerationRequest",
+    "Generator", "HealthCheck", "IdempotencyError", "ImageEditRequest", "ImageEditor", "ImageGenerator",
+    "ImageRequest", "Index", "InvalidInputError", "Issue", "IssueTracker", "JobBackend", "JobKind",
+    "JobOrder", "Mail", "Mailer", "Manifest", "MediaFile", "Message", "Middleware", "Migration",
+    "Model", "ModelSpec", "MusicGenerator", "MusicRequest", "NotFoundError", "OutcomeUnknownError",
+    "Page", "PageQuery", "PayloadTooLargeError", "Permission", "PipelineRequest", "PipelineRunner",
+    "PluginContext", "PluginError", "PluginUnavailableError", "ProviderError", "ProviderModel",
+    "ProviderRejectedError", "ProviderSpec", "ProviderUnavailableError", "RateLimitedError",
+    "RealtimeTransport", "Repository", "Request", "Route", "ScoreRequest", "ShotBrief",
+    "StorageFullError", "StoredBlob", "StudioError", "StudioHooks", "ToolCall", "UnauthenticatedError",
+    "UnavailableError", "UnsupportedMediaTypeError", "VendorTable", "VideoGenerator", "VideoRequest",
+    "VoiceGenerator", "VoiceInfo", "VoiceRequest", "WebhookCall", "WebhookNews", "WebhookParser",
+    "WordTiming", "data_uri", "expect_rev", "hookimpl", "json_object", "new_id", "now_ms", "price_of",
+    "project_in_body", "project_in_query", "verify_standard_webhook",
 ]
 # fmt: on

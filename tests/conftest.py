@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
+import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import structlog
@@ -51,8 +54,28 @@ class Costs:
             cost.functions.add(report.nodeid.partition("[")[0])
 
 
+class Fakes:
+    """The fakes of vendors, for the tests of every plugin."""
+
+    @pytest.fixture(scope="session")
+    def load_fake(self):
+        """Return a function that loads `tests/peers/fakes/<vendor>.py`, once per run."""
+
+        def load(vendor):
+            name = f"studio_fakes_{vendor}"
+            if name not in sys.modules:
+                path = Path(__file__).parent / "peers" / "fakes" / f"{vendor}.py"
+                spec = importlib.util.spec_from_file_location(name, path)
+                sys.modules[name] = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(sys.modules[name])
+            return sys.modules[name]
+
+        return load
+
+
 def pytest_configure(config):
     config.pluginmanager.register(Costs(), "costs")
+    config.pluginmanager.register(Fakes(), "fakes")
 
 
 def table(costs):

@@ -10,33 +10,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
-    from studio.providers.requests import VoiceInfo
+    from studio.providers.requests import ChatDelta, ChatRequest, VoiceInfo
 
 __all__ = [
     "AssetScorer",
     "Capability",
     "ChatModel",
     "Estimate",
-    "FileStorage",
     "Generation",
     "GenerationError",
     "Generator",
+    "ImageEditor",
     "ImageGenerator",
-    "Mail",
-    "Mailer",
     "MediaFile",
     "ModelSpec",
     "MusicGenerator",
+    "PipelineRunner",
     "ProviderModel",
     "ProviderSpec",
-    "StoredBlob",
     "VideoGenerator",
     "VoiceGenerator",
     "WordTiming",
@@ -60,13 +58,15 @@ class ModelSpec:
     """One model of a provider and its declared price.
 
     `price_kind` says how `unit_price_uusd` counts; "unknown" stays unknown and is never guessed.
+    "per_1m_tokens" counts input tokens, `output_price_uusd` is for the tokens of the answer.
     """
 
     name: str
-    price_kind: Literal["free", "per_image", "per_second", "per_character", "per_token", "unknown"] = (
-        "unknown"
-    )
+    price_kind: Literal[
+        "free", "per_call", "per_image", "per_second", "per_1k_characters", "per_1m_tokens", "unknown"
+    ] = "unknown"
     unit_price_uusd: int | None = None
+    output_price_uusd: int | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
     formats: tuple[str, ...] = ()
 
@@ -85,6 +85,8 @@ class ProviderSpec:
     """Why this provider is off, e.g. "set STUDIO_ELEVENLABS__API_KEY"; None when it is on."""
     deadline_s: float = 60.0
     """Total time one call of this provider may take."""
+    webhooks: bool = False
+    """It can call back: requests carry `callback_url`, and its class offers `parse_webhook`."""
     idempotent_submit: bool = False
     """Submitting the same `job_id` twice starts the work once and costs nothing: a lost submit may be repeated."""
 
@@ -135,6 +137,8 @@ class Generation(ProviderModel):
     error: GenerationError | None = None
     cost_uusd: int | None = None
     """The cost the vendor reported; None when it reports none."""
+    usage: dict[str, int] = {}
+    """What was used, by unit: images, seconds, characters, input_tokens, output_tokens, credits."""
     retry_after_s: float | None = None
     """When to poll again, if the vendor says so."""
 
@@ -177,6 +181,10 @@ class ImageGenerator(Generator, Protocol):
     """Draws panels: `ImageRequest` → one image file."""
 
 
+class ImageEditor(Generator, Protocol):
+    """Changes a picture: `ImageEditRequest` → one image file."""
+
+
 class VideoGenerator(Generator, Protocol):
     """Animates stills: `VideoRequest` → one video file."""
 
@@ -198,61 +206,15 @@ class AssetScorer(Generator, Protocol):
 
 
 class ChatModel(Generator, Protocol):
-    """Answers: `ChatRequest` → `data["text"]`."""
+    """Answers: `ChatRequest` → `data` {text, json, tool_calls, stop, usage}."""
 
-
-class StoredBlob(ProviderModel):
-    """A file in storage: `key` addresses it, `sha256` is the hex digest of its bytes."""
-
-    key: str
-    sha256: str
-    bytes: int
-    mime: str
-
-
-@runtime_checkable
-class FileStorage(Protocol):
-    """Keeps files by content. Writing the same bytes twice keeps one copy."""
-
-    async def put(self, source: Path, mime: str) -> StoredBlob:
-        """Copy a local file in, atomically; raises StorageFullError when there is no room (nothing is left)."""
-        ...
-
-    async def path(self, key: str) -> Path:
-        """Return a local readable path for `key`; raises NotFoundError."""
-        ...
-
-    async def delete(self, key: str) -> None:
-        """Remove `key`; no error when it is gone already."""
+    def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
+        """Yield the answer piece by piece; the last piece has `done`, the whole Generation."""
         ...
 
 
-_NO = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-Header = Annotated[str, Field(pattern=rf"^([^={_NO}]|=+[^=?{_NO}])*=*$")]
-"""Text that can never become two headers: no line breaks of any script, no control characters, no "=?".
-
-That one begins an encoded word (RFC 2047). Python's `email` decodes those in a header that is set, and up to 3.12.4
-writes the line breaks that come out as they are.
-"""
-
-
-class Mail(ProviderModel):
-    """One message to one recipient, as text and optionally HTML."""
-
-    to: Header
-    subject: Header
-    text: str
-    html: str | None = None
-    tags: tuple[Header, ...] = ()
-
-
-@runtime_checkable
-class Mailer(Protocol):
-    """Sends mail."""
-
-    async def send(self, mail: Mail, *, idempotency_key: str) -> str:
-        """Send once per key; returns the message id."""
-        ...
+class PipelineRunner(Generator, Protocol):
+    """Runs a pipeline elsewhere: `PipelineRequest` → `data` {state, name, url}."""
 
 
 MediaFile.model_rebuild()

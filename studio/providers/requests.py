@@ -7,17 +7,22 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from studio.providers.contract import ProviderModel
+from studio.providers.contract import Generation, ProviderModel
 
 __all__ = [
     "CharacterBrief",
+    "ChatDelta",
     "ChatMessage",
     "ChatRequest",
+    "ChatTool",
     "GenerationRequest",
+    "ImageEditRequest",
     "ImageRequest",
     "MusicRequest",
+    "PipelineRequest",
     "ScoreRequest",
     "ShotBrief",
+    "ToolCall",
     "VideoRequest",
     "VoiceInfo",
     "VoiceRequest",
@@ -30,6 +35,8 @@ class GenerationRequest(ProviderModel):
     job_id: str
     model: str | None = None
     params: dict[str, Any] = Field(default_factory=dict)
+    callback_url: str | None = None
+    """Where the vendor may call back, unguessable; None: it cannot reach us, and is polled."""
 
 
 class CharacterBrief(ProviderModel):
@@ -67,6 +74,18 @@ class ImageRequest(GenerationRequest):
     seed: int = 0
     brief: ShotBrief | None = None
     references: tuple[Path, ...] = ()
+
+
+class ImageEditRequest(GenerationRequest):
+    """Change `image` as `operation` says. `mask` is a PNG of its size whose transparent parts are to be changed."""
+
+    operation: Literal["inpaint", "outpaint", "remove_background", "upscale", "variation"]
+    image: Path
+    prompt: str = ""
+    mask: Path | None = None
+    width: int = 1280
+    height: int = 720
+    seed: int = 0
 
 
 class VideoRequest(GenerationRequest):
@@ -107,19 +126,53 @@ class ScoreRequest(GenerationRequest):
     image: Path
 
 
-class ChatMessage(ProviderModel):
-    """One turn of a conversation."""
+class ToolCall(ProviderModel):
+    """A call that the model wants; `arguments` as it wrote them, parsed and not yet checked."""
 
-    role: Literal["system", "user", "assistant"]
-    text: str
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+class ChatMessage(ProviderModel):
+    """One turn of a conversation. A "tool" turn answers the call `tool_call_id` of the turn before."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+class ChatTool(ProviderModel):
+    """A tool on offer; `parameters` is a JSON Schema of an object."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any]
 
 
 class ChatRequest(GenerationRequest):
-    """Ask a chat model; the answer is `Generation.data["text"]` (and "json" with a `json_schema`)."""
+    """Ask a chat model; with a `json_schema` the answer is also `Generation.data["json"]`."""
 
     messages: tuple[ChatMessage, ...]
     json_schema: dict[str, Any] | None = None
+    tools: tuple[ChatTool, ...] = ()
     max_output_tokens: int = 4096
+    temperature: float | None = None
+
+
+class ChatDelta(ProviderModel):
+    """A piece of a streamed answer: text to append, or at the end the whole."""
+
+    text: str = ""
+    done: Generation | None = None
+
+
+class PipelineRequest(GenerationRequest):
+    """Run the pipeline `name` with `parameters`; `job_id` keeps a repetition from being a second run."""
+
+    name: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
 
 
 class VoiceInfo(ProviderModel):

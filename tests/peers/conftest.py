@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -51,3 +52,35 @@ def node_script(program, tmp_path_factory):
         return missing(f"npm does not give {package}: {why}")
 
     return install
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    """Return a function that runs `oracles/<script>` with a vendor's own SDK, in an environment of its own.
+
+    `oracle("replicate_sdk.py", ["replicate==1.0.7"], base_url, …)` returns what the script prints.
+    """
+
+    def run(script, packages, *arguments, **environ):
+        uv = Path(sys.executable).with_name("uv")
+        wanted = [part for package in packages for part in ("--with", package)]
+        command = (uv, "run", "--quiet", "--no-project", "--python", sys.executable, *wanted, "python")
+        command = [*command, HERE / "oracles" / script, *arguments]
+        for number in range(TRIES):
+            time.sleep(number * 2)
+            try:
+                done = subprocess.run(
+                    command,
+                    check=True,
+                    timeout=INSTALL_S,
+                    capture_output=True,
+                    text=True,
+                    env=os.environ | environ,
+                )
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                why = str(error.stderr or error)[-2000:]
+            else:
+                return done.stdout
+        return missing(f"{script} with {packages} did not run: {why}")
+
+    return run
