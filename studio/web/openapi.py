@@ -141,8 +141,9 @@ def _responses(route: Route, plan: Plan, schemas: Mapping[Any, Doc]) -> dict[int
     status = _NO_CONTENT if silent and not schema and route.status == _OK else route.status
     good = dict.fromkeys([status, *(s for s in route.also if s < _BAD)], done)
     problem = {"$ref": "#/components/schemas/Problem"}
-    bad = {"description": "Refused", "content": {"application/problem+json": {"schema": problem}}}
-    return dict.fromkeys(_refusals(route, plan), bad) | good
+    bad: Doc = {"description": "Refused", "content": {"application/problem+json": {"schema": problem}}}
+    unread = {**bad, "content": {**bad["content"], "text/plain": {}}}  # aiohttp's own, before any application
+    return {status: unread if status == _BAD else bad for status in _refusals(route, plan)} | good
 
 
 def _refusals(route: Route, plan: Plan) -> set[int]:
@@ -152,7 +153,10 @@ def _refusals(route: Route, plan: Plan) -> set[int]:
         | ({401} if route.permission != PUBLIC else set())
         | ({403} if named else set())
         | ({404} if named or "{" in route.path else set())
-        | ({400, 409} if write else set())
+        | (
+            {400} if write or plan.query or "{" in route.path else set()
+        )  # also a line that is too long to read
+        | ({409} if write else set())
         | ({413, 415} if plan.body or route.media != JSON_MEDIA else set())
         | ({422} if plan.body or plan.query else set())
     )

@@ -36,7 +36,11 @@ async def server():
     plugin_module = pytest.importorskip("studio_socketio.plugin")
     services = Services()
     services.auth, services.settings = Auth(), Settings()
-    plugin, ctx = plugin_module.Plugin(), PluginContext("socketio", services, None, get_logger("socketio"))
+    settings = plugin_module.SocketioSettings()
+    plugin, ctx = (
+        plugin_module.Plugin(),
+        PluginContext("socketio", services, settings, get_logger("socketio")),
+    )
     app = web.Application()
     for route in plugin.register_routes(ctx):
 

@@ -22,5 +22,6 @@ ROUTES = [
         returns=TokenPair,
         idempotent=False,
         rate="auth",
+        also=(401,),
     ),
 ]

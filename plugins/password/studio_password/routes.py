@@ -10,8 +10,17 @@ from studio_password.models import PasswordState
 P = "/api/auth/password"
 
 ROUTES = [
-    Route("POST", f"{P}/login", handlers.log_in, PUBLIC, returns=TokenPair, idempotent=False, rate="auth"),
-    Route("GET", P, handlers.get_password, SIGNED_IN, returns=PasswordState),
-    Route("PUT", P, handlers.set_password, SIGNED_IN, idempotent=False, rate="auth"),
-    Route("DELETE", P, handlers.delete_password, SIGNED_IN, idempotent=False, rate="auth"),
+    Route(
+        "POST",
+        f"{P}/login",
+        handlers.log_in,
+        PUBLIC,
+        returns=TokenPair,
+        idempotent=False,
+        rate="auth",
+        also=(401, 404),
+    ),
+    Route("GET", P, handlers.get_password, SIGNED_IN, returns=PasswordState, also=(404,)),
+    Route("PUT", P, handlers.set_password, SIGNED_IN, idempotent=False, rate="auth", also=(404,)),
+    Route("DELETE", P, handlers.delete_password, SIGNED_IN, idempotent=False, rate="auth", also=(404,)),
 ]
