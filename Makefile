@@ -8,7 +8,7 @@ PLUGINS := $(sort $(dir $(wildcard plugins/*/pyproject.toml plugins/providers/*/
 EDITABLE := -e '.[motor]' $(foreach plugin,$(PLUGINS),-e '$(plugin)[embedded,media]')
 CHANGED = $$(git diff --name-only --diff-filter=d $(1) -- '*.py')
 
-.PHONY: help setup demo run dev start build lint fix format format-staged format-changed check test coverage test-watch test-peers test-mutants test-schemathesis bench constraints clean
+.PHONY: help setup demo run dev start build lint fix format format-staged format-changed check test coverage test-watch test-peers test-conformance test-mutants test-schemathesis bench constraints clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ test-watch: $(STAMP)  ## Run the tests whenever a file changes
 
 test-peers: $(STAMP)  ## Run the tests against real third-party software (installs what they need)
 	@tests/peers/install && $(BIN)/pytest -q -m peer tests plugins
+
+test-conformance: $(STAMP)  ## Print which promise each provider keeps; what cannot exist for one says why
+	@$(BIN)/pytest -q -r f -p studio.testing.conformance_table tests/testing_kit $(wildcard plugins/*/tests/test_conformance.py plugins/providers/*/tests/test_conformance.py) $(ARGS)
 
 test-mutants: $(STAMP)  ## Remove each guard in a copy and see that a test notices (ARGS='--only NAME')
 	@$(BIN)/python tests/mutants/run.py $(ARGS)

@@ -16,6 +16,7 @@ from studio.errors import (
 )
 from studio.health import HealthCheck
 from studio.hooks import StudioHooks, hookimpl
+from studio.http_client import HttpAnswer
 from studio.jobs import (
     ACTIVE, TERMINAL, CostDecision, CostHold, CostSettlement, JobBackend, JobKind, JobOrder,
 )
@@ -39,8 +40,10 @@ from studio.providers.vendor import (
     Fault, VendorTable, data_uri, json_object, price_of, verify_standard_webhook,
 )
 from studio.realtime import Event, Message, RealtimeTransport
+from studio.telemetry import redact
 from studio.web import (
-    Middleware, Page, PageQuery, Request, Route, expect_rev, project_in_body, project_in_query,
+    Middleware, Page, PageQuery, Request, Route, current_request_id, expect_rev, project_in_body,
+    project_in_query,
 )
 
 __all__ = [
@@ -50,7 +53,7 @@ __all__ = [
     "ConflictError", "CostDecision", "CostHold", "CostSettlement", "Credentials", "Database",
     "DatabaseUnavailableError", "DeadlineExceededError", "Decision", "Doc", "Estimate", "Event",
     "Fault", "FileStorage", "ForbiddenError", "Generation", "GenerationError", "GenerationRequest",
-    "Generator", "HealthCheck", "IdempotencyError", "ImageEditRequest", "ImageEditor", "ImageGenerator",
+    "Generator", "HealthCheck", "HttpAnswer", "IdempotencyError", "ImageEditRequest", "ImageEditor", "ImageGenerator",
     "ImageRequest", "Index", "InvalidInputError", "Issue", "IssueTracker", "JobBackend", "JobKind",
     "JobOrder", "Mail", "Mailer", "Manifest", "MediaFile", "Message", "Middleware", "Migration",
     "Model", "ModelSpec", "MusicGenerator", "MusicRequest", "NotFoundError", "OutcomeUnknownError",
@@ -61,7 +64,7 @@ __all__ = [
     "StorageFullError", "StoredBlob", "StudioError", "StudioHooks", "ToolCall", "UnauthenticatedError",
     "UnavailableError", "UnsupportedMediaTypeError", "VendorTable", "VideoGenerator", "VideoRequest",
     "VoiceGenerator", "VoiceInfo", "VoiceRequest", "WebhookCall", "WebhookNews", "WebhookParser",
-    "WordTiming", "data_uri", "expect_rev", "hookimpl", "json_object", "new_id", "now_ms", "price_of",
-    "project_in_body", "project_in_query", "verify_standard_webhook",
+    "WordTiming", "current_request_id", "data_uri", "expect_rev", "hookimpl", "json_object", "new_id",
+    "now_ms", "price_of", "project_in_body", "project_in_query", "redact", "verify_standard_webhook",
 ]
 # fmt: on

@@ -14,6 +14,7 @@ from studio.cache import Cache
 from studio.database import connect
 from studio.database.schema import PLUGIN_STATE
 from studio.dispatch import Dispatcher
+from studio.error_feed import ErrorFeed
 from studio.errors import ConfigError, DatabaseUnavailableError, PluginError
 from studio.http_client import HttpClients
 from studio.jobs import JOBS_COLLECTION, Jobs
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from studio.database.schema import DeclaredDatabase
 
-SETTLE_S = 3.0
+FLUSH_S, SETTLE_S = 1.0, 3.0
 """How long a stop waits until what was logged is stored and told."""
 log = get_logger("studio.app")
 
@@ -116,7 +117,10 @@ class Studio:
             services.database, self.dispatcher, registry.index("activities"), strict=strict
         )
         services.realtime = Realtime(services.cache, registry.index("events"))
-        services.jobs = Jobs(services.database, self.dispatcher, services.providers, self.settings.jobs)
+        services.jobs = Jobs(
+            services.database, self.dispatcher, services.providers, self.settings.jobs,
+            public_url=self.settings.server.public_url,
+        )  # fmt: skip
         await self._enter_service(services.activity)
         await self._enter_service(services.realtime)
         self._stack.push_async_callback(
@@ -129,6 +133,7 @@ class Studio:
         services.permissions = registry.index("permissions")
         services.activity.actions = registry.index("activities")
         services.realtime.events = registry.index("events")
+        self._hear_errors()
         await self._enter_service(services.jobs)
         self.app = application_of(self)
         self.ready = True
@@ -201,6 +206,20 @@ class Studio:
         services.realtime.transports.extend(transports)
         services.jobs.backend = services.jobs.backend or backend
         services.jobs.register(declared.jobs, name)
+
+    def _hear_errors(self) -> None:
+        """Tell the plugins that listen what is logged as an error, from now until they stop."""
+        listeners = {i.plugin for i in self.dispatcher.implementations("error_captured")}
+        if listeners:
+            tell = functools.partial(self.dispatcher.notify, "error_captured")
+            feed = self._log.feed = ErrorFeed(asyncio.get_running_loop(), tell, listeners)
+            title = "Errors that the listening plugins were not told"
+            self.metrics.gauge("studio_errors_not_told", title, lambda: feed.dropped)
+            self._stack.push_async_callback(self._end_errors)
+
+    async def _end_errors(self) -> None:
+        await asyncio.to_thread(self._log.flush, FLUSH_S)
+        self._log.feed = None
 
     async def _settle(self) -> None:
         """Store and tell what happened while the plugins that listen are still there."""

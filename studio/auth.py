@@ -41,6 +41,11 @@ class Actor:
     scopes: frozenset[str] = field(default_factory=frozenset)
     name: str = ""
 
+    @property
+    def api_key_id(self) -> str | None:
+        """The key that acts for the user, which stands where a session's id does; None when it is no key."""
+        return self.session_id if self.kind == "api_key" else None
+
 
 SYSTEM = Actor(user_id="system", kind="system", platform_role="admin", name="Studio")
 """The platform itself, for work that no user asked for."""

@@ -176,3 +176,8 @@ class StudioHooks:
     def job_changed(self, ctx: PluginContext, job: Doc) -> Awaitable[None]:
         """Hear that a job entered another state or made progress."""
         raise NotImplementedError
+
+    @_spec
+    def error_captured(self, ctx: PluginContext, error: Doc) -> Awaitable[None]:
+        """Hear of a log record of level error, as it was written: at, level, event, source, exception, facts."""
+        raise NotImplementedError

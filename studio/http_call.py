@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import zlib
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
@@ -13,12 +13,15 @@ import httpx
 from studio.errors import OutcomeUnknownError, ProviderError, ProviderRejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 
 T = TypeVar("T")
 Kind = Literal["safe", "create"]
 TRIES, BACKOFF_S, BACKOFF_CAP_S, RETRY_AFTER_CAP_S, REDIRECTS = 4, 0.5, 8.0, 60.0, 5
 TOO_MANY, SERVER_ERROR = 429, 500
+LONGEST_RETRY_S = 86_400.0
+PACKED_MORE = 65_536
+"""Bytes that a packed answer may have beyond what it unpacks to."""
 _REDIRECT = {301, 302, 303, 307, 308}
 _HARMLESS = {"accept", "accept-encoding", "content-type", "range", "user-agent"}
 
@@ -34,8 +37,10 @@ class Call:
         kind: Kind,
         *,
         follow: bool,
+        returned: Collection[int] = (),
     ) -> None:
         self._name, self._http, self._build, self._kind, self._follow = name, http, build, kind, follow
+        self._returned = returned
         self.sent = False
         self.where = ""
 
@@ -46,7 +51,7 @@ class Call:
             async with asyncio.timeout_at(end):
                 return await self._tries(end, consume)
         except TimeoutError as error:
-            raise self._lost(f"no whole answer within {deadline_s:g} s", "provider_timeout") from error
+            raise self.late(deadline_s) from error
 
     async def _tries(self, end: float, consume: Callable[[httpx.Response], Awaitable[T]]) -> T:
         for attempt in range(TRIES):
@@ -61,16 +66,37 @@ class Call:
                 await asyncio.sleep(wait)
         raise AssertionError("unreachable: the last try returns or raises")
 
+    @asynccontextmanager
+    async def opened(self, end: float, deadline_s: float) -> AsyncIterator[httpx.Response]:
+        """Open an answer that is read piece by piece, before the loop's time `end`; one try."""
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout_at(end):
+                    response = await stack.enter_async_context(self._answer())
+            except TimeoutError as error:
+                raise self.late(deadline_s) from error
+            yield response
+
+    def late(self, deadline_s: float) -> ProviderError:
+        """Return the error for an answer that is not whole in time."""
+        return self._lost(f"no whole answer within {deadline_s:g} s", "provider_timeout")
+
     async def _once(self, consume: Callable[[httpx.Response], Awaitable[T]]) -> T:
+        async with self._answer() as response:
+            return await consume(response)
+
+    @asynccontextmanager
+    async def _answer(self) -> AsyncIterator[httpx.Response]:
         self.sent = False
         try:
             async with self._open(self._build()) as response:
-                if response.status_code == TOO_MANY:
+                returned = response.status_code in self._returned
+                if response.status_code == TOO_MANY and not returned:
                     after = _seconds(response.headers.get("retry-after", ""))
                     raise self._fail("answered 429", ProviderError, "provider_rate_limited", after)
-                if response.status_code >= SERVER_ERROR:
+                if response.status_code >= SERVER_ERROR and not returned:
                     raise self._lost(f"answered {response.status_code}", "provider_failed")
-                return await consume(response)
+                yield response
         except httpx.UnsupportedProtocol as error:
             raise self._fail(
                 "has an address of another kind", ProviderRejectedError, "bad_address"
@@ -81,7 +107,8 @@ class Call:
     @asynccontextmanager
     async def _open(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
         for _ in range(REDIRECTS):
-            self.where = f"{request.method} {request.url.host}{request.url.path}"
+            path = request.url.path if self._http.base_url.host else ""  # a customer's may hold a secret
+            self.where = f"{request.method} {request.url.host}{path}"
             request.extensions = {**request.extensions, "trace": self._trace}
             response = await self._http.send(request, stream=True)
             try:
@@ -121,18 +148,20 @@ class Call:
         return self._fail(what, ProviderError, code if self.sent else "provider_unreachable")
 
 
-async def decoded(response: httpx.Response, cap: int) -> AsyncIterator[bytes]:
+async def decoded(response: httpx.Response, cap: int) -> AsyncGenerator[bytes, None]:
     """Yield the decoded body, never more than `cap` bytes of it in memory or in sum."""
     encoding = response.headers.get("content-encoding", "identity").lower()
     inflate = zlib.decompressobj(47) if encoding in ("gzip", "x-gzip", "deflate") else None
     if inflate is None and encoding not in ("", "identity"):
         raise ProviderRejectedError(f"The answer is encoded as {encoding[:20]}.", code="provider_bad_answer")
-    left = cap
+    left, raw_left = cap, cap + PACKED_MORE
     async for raw in response.aiter_raw():
         chunk = inflate.decompress(raw, left + 1) if inflate else raw
-        left -= len(chunk)
-        if left < 0:
+        left, raw_left = left - len(chunk), raw_left - len(raw)
+        if min(left, raw_left) < 0:
             raise ProviderRejectedError(f"The answer is larger than {cap} bytes.", code="answer_too_large")
+        if inflate and inflate.unused_data:  # zlib keeps all that follows the end, and copies it each time
+            raise ProviderRejectedError("The answer goes on after its end.", code="provider_bad_answer")
         yield chunk
 
 
@@ -149,4 +178,6 @@ def strip(request: httpx.Request) -> None:
 
 
 def _seconds(value: str) -> float | None:
-    return float(value) if value.isascii() and value.replace(".", "", 1).isdigit() else None
+    """Return the seconds of a Retry-After, a day at most; None for a date or nonsense."""
+    known = value.isascii() and value.replace(".", "", 1).isdigit()
+    return min(float(value), LONGEST_RETRY_S) if known else None

@@ -5,8 +5,12 @@ Proxies of the environment are not used: through one, the address that is really
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -25,7 +29,7 @@ from studio.http_call import Call, decoded, origin, strip
 from studio.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from studio.http_call import Kind
@@ -51,6 +55,35 @@ class HttpAnswer:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
             raise ProviderError("The answer is no JSON.", code="provider_bad_answer") from error
+
+
+class HttpStream:
+    """An answer that comes in pieces: iterate over its decoded bytes, once, before the loop's time `end`."""
+
+    def __init__(
+        self,
+        call: Call,
+        response: httpx.Response,
+        pieces: AsyncIterator[bytes],
+        end: float,
+        deadline_s: float,
+    ) -> None:
+        self.status, self.headers = response.status_code, dict(response.headers)
+        self._call, self._pieces, self._end, self._deadline_s = call, pieces, end, deadline_s
+
+    def __aiter__(self) -> HttpStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            async with asyncio.timeout_at(self._end):
+                return await anext(self._pieces)
+        except TimeoutError as error:
+            raise self._call.late(self._deadline_s) from error
+
+    async def whole(self) -> HttpAnswer:
+        """Read the rest at once: a refusal comes in one piece."""
+        return HttpAnswer(self.status, self.headers, b"".join([piece async for piece in self]))
 
 
 class HttpClient:
@@ -79,6 +112,7 @@ class HttpClient:
             headers={"User-Agent": "studio", "Accept-Encoding": "gzip", **headers},
             timeout=httpx.Timeout(None, connect=CONNECT_S, pool=deadline_s),
             trust_env=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # none is kept, none is sent back
         )
 
     async def request(
@@ -90,11 +124,13 @@ class HttpClient:
         deadline_s: float | None = None,
         max_bytes: int | None = None,
         follow: bool = False,
+        returned: Collection[int] = (),
         **content: Any,
     ) -> HttpAnswer:
         """Call and read the whole answer; `content` is httpx's: headers, params, json, content, data, files.
 
-        `kind` is "safe" for GET and HEAD unless named, else "create". 4xx answers (but 429) are returned.
+        `kind` is "safe" for GET and HEAD unless named, else "create". 4xx answers are returned, 429 and 5xx
+        only when `returned` names them: for vendors whose body says which kind it is.
         """
         cap = max_bytes or self._max_bytes
 
@@ -103,8 +139,30 @@ class HttpClient:
             return HttpAnswer(response.status_code, dict(response.headers), body)
 
         kind = kind or ("safe" if method.upper() in ("GET", "HEAD") else "create")
-        call = Call(self.name, self._http, lambda: self._build(method, url, content), kind, follow=follow)
+        build = partial(self._build, method, url, content)
+        call = Call(self.name, self._http, build, kind, follow=follow, returned=returned)
         return await self._run(call, deadline_s, whole)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        kind: Kind = "create",
+        deadline_s: float | None = None,
+        max_bytes: int | None = None,
+        returned: Collection[int] = (),
+        **content: Any,
+    ) -> AsyncIterator[HttpStream]:
+        """Open an answer that comes in pieces, such as server-sent events. Never tried twice."""
+        deadline_s, cap = deadline_s or self._deadline_s, max_bytes or self._max_bytes
+        end = asyncio.get_running_loop().time() + deadline_s
+        build = partial(self._build, method, url, content)
+        call = Call(self.name, self._http, build, kind, follow=False, returned=returned)
+        with self._counted(call):
+            async with call.opened(end, deadline_s) as response, aclosing(decoded(response, cap)) as pieces:
+                yield HttpStream(call, response, pieces, end, deadline_s)
 
     async def download(
         self, url: str, target: Path, *, max_bytes: int = 500_000_000, deadline_s: float | None = None
@@ -145,13 +203,18 @@ class HttpClient:
     async def _run(
         self, call: Call, deadline_s: float | None, consume: Callable[[httpx.Response], Awaitable[T]]
     ) -> T:
+        with self._counted(call):
+            return await call.run(deadline_s or self._deadline_s, consume)
+
+    @contextmanager
+    def _counted(self, call: Call) -> Iterator[None]:
         if not self.breaker.allow():
             raise ProviderUnavailableError(
                 f"{self.name} failed too often; the circuit is open.", retry_after=5
             )
         start, outcome = time.perf_counter(), "ok"
         try:
-            answer = await call.run(deadline_s or self._deadline_s, consume)
+            yield
         except ProviderError as error:
             outcome = error.code
             log.warning("outgoing_call_failed", where=call.where, code=outcome, error=error.detail)
@@ -161,7 +224,6 @@ class HttpClient:
         finally:
             self._metrics.observe_call(self.name, outcome, time.perf_counter() - start)
         self.breaker.success()
-        return answer
 
 
 class HttpClients:

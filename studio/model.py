@@ -21,9 +21,14 @@ _last = 0
 
 
 class Model(BaseModel):
-    """A model whose JSON is camelCase and whose body refuses unknown fields."""
+    """A model whose JSON is camelCase and whose body refuses unknown fields; answers have every field."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        json_schema_serialization_defaults_required=True,  # as answers are sent: see studio.web.wire
+        populate_by_name=True,
+        extra="forbid",
+    )
 
 
 def now_ms() -> int:

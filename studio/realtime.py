@@ -53,7 +53,8 @@ class RealtimeTransport(Protocol):
     """Carries messages to connected clients. `send` must not block: it queues, or cuts a slow client.
 
     A transport that reaches every client from any process sets `shared = True`, else each process sends to
-    its own connections. `async close()`, if there is one, ends all connections at the stop.
+    its own connections. `async close()`, if there is one, ends all connections at the stop. With
+    `succeeds = "socketio"` it takes over the new events, and the transport of that name keeps the legacy ones.
     """
 
     name: str
@@ -195,10 +196,19 @@ class Realtime:
 
     def _deliver(self, message: Message, *, own: bool) -> None:
         for transport in self.transports:
-            if own or not getattr(transport, "shared", False):
+            here = own or not getattr(transport, "shared", False)
+            if here and self._carries(transport, message.event):
                 lane = (transport.name, message.target, message.target_id)
                 if not self._sending.put(lane, (transport, message)):
                     self.dropped += 1
+
+    def _carries(self, transport: RealtimeTransport, event: str) -> bool:
+        """Return whether the event is for this transport: a client that has both gets none of them twice."""
+        legacy = event in self.events and self.events[event].legacy
+        if getattr(transport, "succeeds", None) in {other.name for other in self.transports}:
+            return not legacy
+        succeeded = {getattr(other, "succeeds", None) for other in self.transports}
+        return legacy or transport.name not in succeeded
 
     async def _send(self, _: Any, item: tuple[RealtimeTransport, Message]) -> None:
         await self._isolated(item[0], item[0].send(item[1]))

@@ -29,8 +29,14 @@ PROBE_LIMIT_S = 5.0
 """No check may hold `/readyz` longer, whatever deadline it asks for."""
 
 
+class Alive(Model):
+    """The process runs."""
+
+    status: str
+
+
 class Health(Model):
-    """The answer of `/healthz` and `/readyz`."""
+    """The answer of `/readyz`: what was looked at, check by check."""
 
     status: str
     checks: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -45,6 +51,8 @@ class PluginPublic(Model):
     error: str | None
     distribution: str | None
     version: str | None
+    fingerprint: str | None
+    """SHA-256 of the installed distribution's list of files and hashes: another one means other code."""
     prefixes: list[str]
     requires: list[str]
     timings_ms: dict[str, float]
@@ -57,6 +65,15 @@ class Plugins(Model):
 
     items: list[PluginPublic]
     recovery: str | None
+
+
+class OpenApiDocument(Model):
+    """An OpenAPI 3.1 document."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+    components: dict[str, Any]
 
 
 class Capabilities(Model):
@@ -152,10 +169,10 @@ def system_declared(studio: Studio, collections: tuple[Collection, ...]) -> Decl
     system = System(studio)
     return Declared(
         routes=[
-            Route("GET", "/healthz", system.get_health, PUBLIC, returns=Health, rate="none"),
+            Route("GET", "/healthz", system.get_health, PUBLIC, returns=Alive, rate="none"),
             Route("GET", "/readyz", system.get_readiness, PUBLIC, returns=Health, rate="none"),
             Route("GET", "/metrics", system.get_metrics, "platform:operate", produces="text/plain"),
-            Route("GET", "/api/openapi.json", system.get_openapi, PUBLIC),
+            Route("GET", "/api/openapi.json", system.get_openapi, PUBLIC, returns=OpenApiDocument),
             Route("GET", "/api/plugins", system.list_plugins, "platform:operate", returns=Plugins),
             Route("GET", "/api/capabilities", system.get_capabilities, PUBLIC, returns=Capabilities),
         ],

@@ -21,10 +21,13 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_late
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from studio.error_feed import OWN, telling
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
     from pathlib import Path
 
+    from studio.error_feed import ErrorFeed
     from studio.settings import Settings
 
 BATCH, MAX_TEXT, MAX_DEPTH = 500, 16_000, 6
@@ -82,6 +85,7 @@ class ErrorLog:
         console: bool = False,
     ) -> None:
         self.dropped = self._told = 0
+        self.feed: ErrorFeed | None = None
         self._directory, self._size, self._stream = directory, queue_size, stream or sys.stderr
         self._console = structlog.dev.ConsoleRenderer() if console else None
         self._queue: SimpleQueue[dict[str, Any] | threading.Event | None] = SimpleQueue()
@@ -93,7 +97,7 @@ class ErrorLog:
         if self._queue.qsize() >= self._size:
             self.dropped += 1
         else:
-            self._queue.put(record)
+            self._queue.put({**record, OWN: True} if telling.get() else record)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Wait until all that is queued now is written; False when the time was too short."""
@@ -124,15 +128,18 @@ class ErrorLog:
             going = None not in batch
 
     def _write(self, records: list[dict[str, Any]]) -> None:
-        lines = [(record.get("level"), self._render(record)) for record in records]
+        lines = [(record.get("level") in ("error", "critical"), *self._render(record)) for record in records]
         try:
-            self._stream.write("".join(line for _, line in lines))
+            self._stream.write("".join(line for *_, line in lines))
             self._stream.flush()
         except (OSError, ValueError):  # full disk, closed pipe: the process lives, the lines are lost
             self.dropped += len(lines)
-        errors = "".join(line for level, line in lines if level in ("error", "critical"))
+        errors = [(clean, line) for bad, clean, line in lines if bad]
         if errors:
-            self._keep(errors)
+            self._keep("".join(line for _, line in errors))
+        if (feed := self.feed) is not None:
+            for clean, line in errors:
+                feed.put(clean, len(line))
 
     def _keep(self, errors: str) -> None:
         day = datetime.now(UTC).strftime("%Y-%m-%d")
@@ -145,14 +152,17 @@ class ErrorLog:
         except OSError:
             self.dropped += errors.count("\n")
 
-    def _render(self, record: dict[str, Any]) -> str:
+    def _render(self, record: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        """Return the record without secrets, and its line."""
         try:
             clean = _clean(record)
+            shown = {key: value for key, value in clean.items() if key != OWN}
             if self._console is None:
-                return json.dumps(clean) + "\n"  # ASCII only: no line break of any script survives
-            return f"{self._console(None, '', {k: _printable(k, v) for k, v in clean.items()})}\n"
+                return clean, json.dumps(shown) + "\n"  # ASCII only: no line break of any script survives
+            return clean, f"{self._console(None, '', {k: _printable(k, v) for k, v in shown.items()})}\n"
         except Exception as error:  # noqa: BLE001 - a value's own __repr__ or __str__ may do anything
-            return json.dumps({"event": "log_record_unreadable", "error": type(error).__name__}) + "\n"
+            unreadable = {"event": "log_record_unreadable", "error": type(error).__name__}
+            return unreadable, json.dumps(unreadable) + "\n"
 
 
 def _printable(key: str, value: Any) -> Any:

@@ -77,6 +77,11 @@ def imports() -> grimp.ImportGraph:
 
 
 @cache
+def project_of(folder: Path) -> dict:
+    return tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+
+
+@cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
@@ -176,11 +181,12 @@ def test_a_plugin_imports_of_other_plugins_only_their_api(plugin):
 
 @each_plugin
 def test_a_plugin_declares_the_distributions_of_the_plugins_it_imports(plugin):
-    project = tomllib.loads((plugin.folder / "pyproject.toml").read_text())["project"]
-    declared = " ".join(project["dependencies"]).replace("-", "_")
-    others = {other.package for other in PLUGINS} - {plugin.package}
-    used = {m.partition(".")[0] for path in plugin.sources for _, m, _ in imported_names(path)} & others
-    problems = [package for package in sorted(used) if package not in declared]
+    declared = " ".join(project_of(plugin.folder)["dependencies"])
+    others = {other.package: project_of(other.folder)["name"] for other in PLUGINS if other is not plugin}
+    used = {
+        m.partition(".")[0] for path in plugin.sources for _, m, _ in imported_names(path)
+    } & others.keys()
+    problems = [others[package] for package in sorted(used) if others[package] not in declared]
     tell(problems, f"Add these to `dependencies` in {where(plugin.folder / 'pyproject.toml')}:")
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from studio.cli import inspect, jobs, run
+from studio.cli import inspect, jobs, provider, run
 from studio.errors import ConfigError
 from studio.plugins.loader import PluginStartError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 run.add_to(app)
 inspect.add_to(app)
 app.add_typer(jobs.group)
+app.add_typer(provider.group)
 
 
 def main() -> None:

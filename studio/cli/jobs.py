@@ -105,7 +105,8 @@ def _refuse(message: str) -> None:
 
 
 def _shown(job: Doc) -> Doc:
-    return {"id": job["_id"]} | {to_camel(key): value for key, value in job.items() if key != "_id"}
+    hidden = ("_id", "callback_token")
+    return {"id": job["_id"]} | {to_camel(key): value for key, value in job.items() if key not in hidden}
 
 
 def _cells(job: Doc) -> list[Any]:

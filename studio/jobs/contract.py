@@ -96,15 +96,19 @@ class CostHold:
     model: str | None
     amount_uusd: int | None
     """Estimated micro-USD; None when the price is unknown."""
+    api_key_id: str | None = None
+    """The API key that ordered it; None when a person did."""
 
 
 @dataclass(frozen=True, slots=True)
 class CostDecision:
-    """The owner's answer; a refusal says which budget and what would help."""
+    """The owner's answer; a refusal says which budget, when it begins anew (UTC ms), and what would help."""
 
     allowed: bool
     reason: str = ""
     retry_with: tuple[dict[str, Any], ...] = ()
+    budget: str = ""
+    resets_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +120,5 @@ class CostSettlement:
     kind: Literal["capture", "release"]
     amount_uusd: int | None
     source: Literal["reported", "computed", "unknown"] = "unknown"
+    usage: dict[str, int] = field(default_factory=dict)
+    """What the provider says was used, by unit (`Generation.usage`); empty when it says nothing."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from studio.providers.contract import Generation
 
 Bill = dict[str, Any]
-"""What a `CostSettlement` says besides its job: attempt, kind, amount_uusd, source."""
+"""What a `CostSettlement` says besides its job: attempt, kind, amount_uusd, source, usage."""
 
 
 async def hold_cost(dispatcher: Dispatcher, hold: CostHold) -> None:
@@ -22,7 +22,9 @@ async def hold_cost(dispatcher: Dispatcher, hold: CostHold) -> None:
     if decision is None:
         raise BudgetExceededError("No owner of cost answered: name an enabled plugin in [owners] cost.")
     if not decision.allowed:
-        raise BudgetExceededError(decision.reason, retry_with=list(decision.retry_with))
+        named = {"budget": decision.budget or None, "resetsAt": decision.resets_at}
+        known = {key: value for key, value in named.items() if value is not None}
+        raise BudgetExceededError(decision.reason, retry_with=list(decision.retry_with), **known)
 
 
 async def settle_cost(dispatcher: Dispatcher, settlement: CostSettlement) -> bool:
@@ -33,14 +35,22 @@ async def settle_cost(dispatcher: Dispatcher, settlement: CostSettlement) -> boo
         return False
 
 
-def bill_of(job: Doc, generation: Generation | None) -> Bill:
-    """Say how the hold of this attempt ends; a sent request without a verdict counts as charged, unknown."""
+def bill_of(job: Doc, generation: Generation | None, priced: int | None = None) -> Bill:
+    """Say how the hold of this attempt ends; a sent request without a verdict counts as charged, unknown.
+
+    The vendor's own figure counts, else what its usage costs (`priced`), else, of a success, the estimate; nothing is
+    guessed. Work that failed and used something (a model's refusal counts its tokens) is charged.
+    """
     kind, amount, source = "capture", None, "unknown"
     if generation and generation.cost_uusd is not None:
         amount, source = generation.cost_uusd, "reported"
-    elif generation and generation.state == "succeeded":
-        if (amount := job["estimate_uusd"]) is not None:
-            source = "computed"
+    elif generation and (generation.state == "succeeded" or generation.usage):
+        done = generation.state == "succeeded"
+        amount = job["estimate_uusd"] if priced is None and done else priced
+        source = "unknown" if amount is None else "computed"
     elif generation or job["repeatable"] or job["sent"] != job["attempt"]:
         kind = "release"
-    return {"attempt": job["attempt"], "kind": kind, "amount_uusd": amount, "source": source}
+    usage = dict(generation.usage) if generation else {}
+    return {
+        "attempt": job["attempt"], "kind": kind, "amount_uusd": amount, "source": source, "usage": usage
+    }  # fmt: skip

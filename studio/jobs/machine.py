@@ -10,20 +10,22 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import structlog
 
 from studio.errors import (
     OutcomeUnknownError,
-    ProviderRejectedError,
     ProviderUnavailableError,
     StudioError,
     UnavailableError,
 )
 from studio.jobs.contract import TERMINAL, CostHold, CostSettlement
 from studio.jobs.cost import bill_of, hold_cost, settle_cost
-from studio.jobs.outcome import Outcomes, failure_of
+from studio.jobs.outcome import LONGEST_PAUSE_S, failure_of
+from studio.jobs.polling import EARLY_MS, GRACE_MS, Polling
 from studio.providers.contract import GenerationError
+from studio.providers.limits import BUSY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,27 +34,23 @@ if TYPE_CHECKING:
     from studio.jobs.store import JobStore
     from studio.model import Doc
     from studio.providers import BoundProvider, Providers
-    from studio.providers.contract import Generation
     from studio.providers.requests import GenerationRequest
 
-EARLY_MS = 50
-"""A ring this much too early still counts: timers are not exact."""
-GRACE_MS = 2_000
-"""How long a queued job may wait for its ring before the scanner takes it."""
 PLUGIN_OFF_MS = 60_000
-REPEAT_WRITE_S = (0.5, 1.5, 3.0)
-"""Pauses before a vendor's answer is written again while the database is away: it comes only once."""
-PROGRESS_POINTS = 10
+CROWDED_MS = 1_000
+UNDER_WAY = ["claimed", "submitted", "finalizing"]
 INTERRUPTED = "interrupted_unknown_charge"
 log = structlog.get_logger("studio.jobs")
 
 
-class Machine(Outcomes):
+class Machine(Polling):
     """Steps jobs of `kinds`; while `paused`, queued ones stay where they are."""
 
-    def __init__(self, store: JobStore, providers: Providers, settings: JobsSettings) -> None:
+    def __init__(
+        self, store: JobStore, providers: Providers, settings: JobsSettings, public_url: str | None = None
+    ) -> None:
         super().__init__(store, providers, settings)
-        self.paused = False
+        self.paused, self.public_url, self._user_limit = False, public_url, settings.user_concurrency
         self._busy: set[str] = set()
         self._missed: set[str] = set()
 
@@ -103,22 +101,39 @@ class Machine(Outcomes):
         else:
             await self._submitted(job)
 
-    async def _request(self, job: Doc) -> GenerationRequest:
+    async def _request(self, job: Doc, bound: BoundProvider) -> GenerationRequest:
         request = await self._kind(job).request(job)
-        return request.model_copy(update={"job_id": f"{job['_id']}-{job['attempt']}"})
+        number = job.get("same_as") or job["attempt"]
+        fields = {"job_id": f"{job['_id']}-{number}", "callback_url": self._callback(job, bound)}
+        return request.model_copy(update=fields)
+
+    def _callback(self, job: Doc, bound: BoundProvider) -> str | None:
+        """Return where the vendor may call about this attempt; None when it cannot."""
+        if self.public_url is None or not bound.spec.webhooks or "callback_token" not in job:
+            return None
+        query = urlencode({"job": job["_id"], "attempt": job["attempt"], "token": job["callback_token"]})
+        return f"{self.public_url}/api/webhooks/{bound.name}?{query}"
 
     # ---------------------------------------------------------------- waiting: price, hold
 
     async def price(self, job: Doc) -> None:
         """Choose the provider and set `provider`, `repeatable` and `estimate_uusd`, in memory only."""
-        bound = self._providers.get(self._kind(job).capability, job["wanted"], job["model"])
+        kind = self._kind(job)
+        request = await kind.request(job)
+        tried = job.get("tried", ())
+        bound = self._providers.get(
+            kind.capability, job["wanted"], job["model"], request=request, without=tried
+        )
         job |= {"provider": bound.name, "repeatable": bound.spec.idempotent_submit}
-        job["estimate_uusd"] = bound.estimate(await self._request(job)).cost_uusd
+        job["estimate_uusd"] = bound.estimate(request).cost_uusd
 
     async def hold(self, job: Doc) -> None:
         """Ask for the estimated cost of this attempt; raises when the owner of cost says no, or nothing."""
-        keys = ("_id", "attempt", "project_id", "user_id", "provider", "model", "estimate_uusd")
-        await hold_cost(self._store.dispatcher, CostHold(*(job[key] for key in keys)))
+        hold = CostHold(
+            job["_id"], job["attempt"], job["project_id"], job["user_id"], job["provider"], job["model"],
+            job["estimate_uusd"], job.get("api_key_id"),
+        )  # fmt: skip
+        await hold_cost(self._store.dispatcher, hold)
 
     async def admit(self, job: Doc) -> Doc | None:
         """Price, hold and queue a waiting job that is this process's; a refusal fails it and is raised."""
@@ -163,8 +178,12 @@ class Machine(Outcomes):
     async def _queued(self, job: Doc) -> None:
         if self.paused or job["ready_at"] > self._store.now() + EARLY_MS or await self._poisoned(job):
             return
+        if await self._crowded(job):
+            await self._put_off(job["_id"], CROWDED_MS)
+            return
         try:
-            bound, request = self._provider(job), await self._request(job)
+            bound = self._provider(job)
+            request = await self._request(job, bound)
         except ProviderUnavailableError as error:
             await self._later(job, error)
         except StudioError as error:
@@ -174,8 +193,18 @@ class Machine(Outcomes):
         else:
             fields = {"sent": job["attempt"], "started_at": job.get("started_at", self._store.now())}
             claimed = await self._store.change(job, "claimed", self._store.leased() | fields)
-            if claimed is not None:
+            if claimed is not None and await self._crowded(job):  # another was claimed in the same moment
+                await self._requeue(claimed, {"sent": 0}, CROWDED_MS / 1000)
+            elif claimed is not None:
                 await self._submit(claimed, bound, request)
+
+    async def _crowded(self, job: Doc) -> bool:
+        """Say whether the user has as many jobs under way at this provider as `user_concurrency` allows."""
+        if self._user_limit is None:
+            return False
+        mine = {"user_id": job["user_id"], "provider": job["provider"], "_id": {"$ne": job["_id"]}}
+        under_way = {"next_at": {"$gt": 0}, "state": {"$in": UNDER_WAY}}
+        return await self._store.jobs.count(mine | under_way) >= self._user_limit
 
     async def _submit(self, job: Doc, bound: BoundProvider, request: GenerationRequest) -> None:
         found: Doc = {"sent": 0}
@@ -188,7 +217,10 @@ class Machine(Outcomes):
                 found = {"sent": job["attempt"]}
                 done = await self._fail(job, GenerationError(code=INTERRUPTED, message=error.detail))
             except StudioError as error:
-                done = await self._fail(job | found, failure_of(error), retry_after=error.retry_after)
+                wait, again = error.retry_after, failure_of(error)
+                done = await self._fail(
+                    job | found, again, retry_after=wait, elsewhere=again.retryable, same=job["repeatable"]
+                )
             else:
                 found = {"provider_job_id": generation.provider_job_id}
                 if generation.state == "succeeded":
@@ -198,18 +230,12 @@ class Machine(Outcomes):
             await self.overtaken(job, found)
 
     async def _later(self, job: Doc, error: ProviderUnavailableError) -> Doc | None:
-        if error.retry_after is None or self._overdue(job):
-            return await self._fail(job | {"sent": 0}, failure_of(error, retryable=False))
-        return await self._requeue(job, {"sent": 0}, error.retry_after)
-
-    async def _requeue(self, job: Doc, fields: Doc, delay_s: float = 0.0) -> Doc | None:
-        """Queue the same attempt again: it was never sent, or the provider takes it twice for one."""
-        ready = self._store.now() + int(delay_s * 1000)
-        fields |= {"ready_at": ready, "next_at": ready + GRACE_MS}
-        queued = await self._store.change(job, "queued", fields, unset=("lease_owner", "provider_job_id"))
-        if queued is not None:
-            await self.ring(queued, delay_s)
-        return queued
+        elsewhere = error.code != BUSY and self._another(job)
+        if error.retry_after is None or self._overdue(job) or elsewhere:
+            return await self._fail(
+                job | {"sent": 0}, failure_of(error, retryable=False), elsewhere=elsewhere
+            )
+        return await self._requeue(job, {"sent": 0}, min(error.retry_after, LONGEST_PAUSE_S))
 
     async def _claimed(self, job: Doc) -> None:
         mine = await self._take(job)
@@ -220,79 +246,3 @@ class Machine(Outcomes):
                 "The worker ended while it sent the request. Look at the provider's bill before you retry."
             )
             await self._fail(mine, GenerationError(code=INTERRUPTED, message=message))
-
-    # ---------------------------------------------------------------- submitted: poll
-
-    async def _submitted(self, job: Doc) -> None:
-        """Poll when it is time; also a cancelled job of which we do not know yet how it ends."""
-        if job["next_at"] > self._store.now() + EARLY_MS:
-            return
-        if self._overdue(job):
-            await self._cancel_at_vendor(job)
-            message = f"No result within {self._kind(job).deadline_s:g} s."
-            await self._fail(job, GenerationError(code="deadline_exceeded", message=message))
-            return
-        turn = {key: job[key] for key in ("_id", "state_seq", "next_at")}
-        delay = self._kind(job).poll_s * min(10.0, 1.5 ** job["polls"])
-        mine = {"next_at": self._store.now() + int(delay * 1000), "polls": job["polls"] + 1}
-        if await self._store.jobs.update(turn, {"$set": mine}):
-            await self._poll(job | mine, delay)
-
-    async def _poll(self, job: Doc, delay: float) -> None:
-        try:
-            generation = await self._provider(job).poll(job["provider_job_id"])
-        except ProviderRejectedError as error:
-            if job["repeatable"] and job["state"] == "submitted":  # its memory died with its process
-                await self._requeue(job, {"crashes": job["crashes"] + 1, "fault": error.code})
-            else:
-                await self._fail(job, failure_of(error))
-        except StudioError as error:
-            log.warning("job_poll_failed", job_id=job["_id"], code=error.code, detail=error.detail)
-            await self.ring(job, delay)
-        else:
-            await self._advance(job, generation, delay)
-
-    async def _advance(self, job: Doc, generation: Generation, delay: float = 0.0) -> Doc | None:
-        """Follow what the vendor said; None: the job was moved by somebody else meanwhile."""
-        if generation.state in ("failed", "cancelled"):
-            error = generation.error or GenerationError(
-                code="provider_failed", message="The provider gave no reason."
-            )
-            return await self._fail(job, error, generation)
-        if generation.state == "running":
-            return await self._wait(
-                job, generation, generation.retry_after_s or delay or self._kind(job).poll_s
-            )
-        state = "cancelled" if job["state"] == "cancelled" else "finalizing"
-        fields = {
-            "provider_job_id": generation.provider_job_id,
-            "generation": generation.model_dump(mode="json"),
-        }
-        done = await self._store.change(job, state, self._store.leased() | fields, waits=REPEAT_WRITE_S)
-        if done is not None:
-            await self._accept(done)
-        return done
-
-    async def _wait(self, job: Doc, generation: Generation, delay: float) -> Doc | None:
-        pct = generation.percent or job["progress"]["pct"]
-        shown = job | {
-            "progress": {"pct": pct, "stage": "provider"},
-            "provider_job_id": generation.provider_job_id,
-        }
-        fields = {"next_at": self._store.now() + int(delay * 1000)}
-        if job["state"] == "claimed":
-            fields |= {key: shown[key] for key in ("progress", "provider_job_id")}
-            unset = ("lease_owner",)
-            done = await self._store.change(job, "submitted", fields, unset=unset, waits=REPEAT_WRITE_S)
-        else:
-            done = job
-            if pct - job["progress"]["pct"] >= PROGRESS_POINTS or generation.retry_after_s:
-                fields["progress"] = shown["progress"]
-                await self._store.jobs.update(
-                    {"_id": job["_id"], "state_seq": job["state_seq"]}, {"$set": fields}
-                )
-            if pct != job["progress"]["pct"]:
-                self._store.tell(shown)
-        if done is not None:
-            await self.ring(done, delay)
-        return done

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from studio.errors import ConflictError, IdempotencyError, InvalidInputError, StudioError
-from studio.jobs.machine import GRACE_MS
+from studio.jobs.polling import GRACE_MS
 from studio.model import new_id
 
 if TYPE_CHECKING:
@@ -18,6 +21,18 @@ if TYPE_CHECKING:
     from studio.model import Doc
 
 BATCH = 100
+ORDERED = ("kind", "project_id", "target", "input", "model", "priority")
+"""What of an order is the same field of its job; its `provider` is the job's `wanted`."""
+
+
+def _said(order: JobOrder) -> Doc:
+    return {name: getattr(order, name) for name in (*ORDERED, "provider")}
+
+
+def _key_id(actor: Actor, key: str) -> str:
+    """Name the document that keeps a key whose job has another; it has no `kind` and no `project_id`."""
+    named = f"{actor.user_id}\0{key}".encode()
+    return f"key:{hashlib.sha256(named).hexdigest()}"
 
 
 class Orders:
@@ -29,17 +44,39 @@ class Orders:
     async def submit(self, actor: Actor, order: JobOrder, *, idempotency_key: str | None = None) -> Doc:
         """Order one job and return it queued; the same key (per user) or active `dedupe_hash` is one job.
 
+        A key buys one job at most and keeps it, also one that was there already, ordered under another key or by
+        somebody else: repeated after that has ended, it returns it and starts nothing. Should the process end between
+        finding such a job and noting the key, the key is unused. Keys stay as long as jobs do.
+
         Raises BudgetExceededError when refused, ProviderUnavailableError when nobody can do it,
         IdempotencyError when the key belongs to another order.
         """
         if idempotency_key is None:
             return (await self.submit_many(actor, [order]))[0]
-        mine = {"user_id": actor.user_id, "idempotency_key": idempotency_key}
-        if first := await self._store.jobs.find_one(mine):
-            if any(first[key] != getattr(order, key) for key in ("kind", "project_id", "target", "input")):
+        job, said = await self._keyed(actor, idempotency_key)
+        if job is not None:
+            if said != _said(order):
                 raise IdempotencyError("This Idempotency-Key was used for another order: send a new one.")
-            return first
-        return (await self._order(actor, [order], mine))[0]
+            return job
+        mine = {"user_id": actor.user_id, "idempotency_key": idempotency_key}
+        job = (await self._order(actor, [order], mine))[0]
+        if (job["user_id"], job.get("idempotency_key")) != (actor.user_id, idempotency_key):  # a twin
+            note = {"$set": {"job_id": job["_id"], "order": _said(order)}}
+            with suppress(ConflictError):  # the same key at the same time, noted by the other call
+                await self._store.jobs.update(_key_id(actor, idempotency_key), note, upsert=True)
+        return job
+
+    async def of_key(self, actor: Actor, idempotency_key: str) -> Doc | None:
+        """Return the job that a user's key stands for, whatever was ordered under it."""
+        return (await self._keyed(actor, idempotency_key))[0]
+
+    async def _keyed(self, actor: Actor, key: str) -> tuple[Doc | None, Doc]:
+        """Return the job of a key, and what was ordered under it."""
+        first = await self._store.jobs.find_one({"user_id": actor.user_id, "idempotency_key": key})
+        if first is not None:
+            return first, {name: first[name] for name in ORDERED} | {"provider": first["wanted"]}
+        note = await self._store.jobs.get(_key_id(actor, key))
+        return (await self._store.jobs.get(note["job_id"]), note["order"]) if note else (None, {})
 
     async def submit_many(self, actor: Actor, orders: Sequence[JobOrder]) -> list[Doc]:
         """Order a batch with few round trips; jobs in the order given.
@@ -108,6 +145,10 @@ class Orders:
             "polls": 0, "sent": 0, "progress": {"pct": 0, "stage": ""}, "result_asset_ids": [],
             "ready_at": now, "created_at": now,
         }  # fmt: skip
+        if self._machine.public_url is not None:
+            job["callback_token"] = secrets.token_urlsafe(24)
+        if actor.api_key_id is not None:
+            job["api_key_id"] = actor.api_key_id
         if order.batch_id is not None:
             job["batch_id"] = order.batch_id
         if order.dedupe_hash is not None:

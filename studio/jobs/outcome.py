@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from studio.jobs.contract import JobKind
+    from studio.jobs.cost import Bill
     from studio.jobs.settings import JobsSettings
     from studio.jobs.store import JobStore
     from studio.model import Doc
@@ -33,6 +34,7 @@ class Outcomes:
 
     def __init__(self, store: JobStore, providers: Providers, settings: JobsSettings) -> None:
         self._store, self._providers, self._retry_s = store, providers, settings.retry_s
+        self._fallback = settings.fallback
         self.kinds: dict[str, tuple[str, JobKind]] = {}
         self.ring: Callable[[Doc, float], Awaitable[None]]
 
@@ -45,6 +47,22 @@ class Outcomes:
 
     def _provider(self, job: Doc) -> BoundProvider:
         return self._providers.get(self._kind(job).capability, job["provider"], job["model"])
+
+    def _another(self, job: Doc) -> bool:
+        """Say whether a provider that was not tried yet can do it, and the order leaves the choice to us."""
+        if not self._fallback or job["wanted"] is not None:
+            return False
+        try:
+            self._providers.get(self._kind(job).capability, None, job["model"], without=_tried(job))
+        except StudioError:
+            return False
+        return True
+
+    def _bill(self, job: Doc, generation: Generation | None) -> Bill:
+        """Say how the hold of this attempt ends, by the declared price where the vendor names none."""
+        keys = (self._kind(job).capability, job["provider"], job["model"])
+        priced = self._providers.price(*keys, generation.usage) if generation else None
+        return bill_of(job, generation, priced)
 
     def _overdue(self, job: Doc) -> bool:
         now = self._store.now()
@@ -80,7 +98,9 @@ class Outcomes:
         generation, late = Generation.model_validate(job["generation"]), job["state"] == "cancelled"
         async with self._store.lease(job):
             try:
-                fields = await self._kind(job).accept(job, generation, late)
+                kind = self._kind(job)
+                self._providers.check_files(kind.capability, job["provider"], generation)
+                fields = await kind.accept(job, generation, late)
             except (
                 UnavailableError,
                 StorageFullError,
@@ -92,7 +112,7 @@ class Outcomes:
             else:
                 fields = {**fields, "progress": {"pct": 100, "stage": "done"}}
                 state = "cancelled" if late else "succeeded"
-                await self._store.end(job, state, bill_of(job, generation), fields, owned=True)
+                await self._store.end(job, state, self._bill(job, generation), fields, owned=True)
 
     async def _finalizing(self, job: Doc) -> None:
         mine = await self._take(job)
@@ -106,20 +126,32 @@ class Outcomes:
         generation: Generation | None = None,
         *,
         retry_after: float | None = None,
+        elsewhere: bool = False,
+        same: bool = False,
     ) -> Doc | None:
-        """Fail this attempt and, if that may help, begin the next; None: somebody else moved the job."""
-        bill = bill_of(job, generation)
+        """Fail this attempt and, if that may help, begin the next; None: somebody else moved the job.
+
+        `elsewhere` says that nothing was sent: after the last attempt here the next provider is tried. With `same` the
+        next attempt carries this one's id: a provider that took it for once does so again.
+        """
+        bill = self._bill(job, generation)
         error = error.model_copy(update={"message": redact(error.message)})
         fields: Doc = {"error": error.model_dump()}
         if job["state"] == "cancelled":
             return await self._store.end(job, "cancelled", bill, {})
-        if not error.retryable or job["attempt"] >= job["max_attempts"] or self._overdue(job):
+        again = error.retryable and job["attempt"] < job["max_attempts"]
+        moves = elsewhere and not again and self._another(job)
+        if not (again or moves) or self._overdue(job):
             return await self._store.end(job, "failed", bill, fields)
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
         pause = retry_after or self._retry_s * 2 ** len(job["attempts"]) * jitter
-        ready = self._store.now() + int(min(pause, LONGEST_PAUSE_S) * 1000)
+        ready = self._store.now() + int(min(0.0 if moves else pause, LONGEST_PAUSE_S) * 1000)
         fields = next_attempt(job, self._store.now(), error.model_dump()) | self._store.leased()
         fields |= {"ready_at": ready, "bill": bill}
+        if same and not moves:
+            fields["same_as"] = job.get("same_as") or job["attempt"]
+        if moves:
+            fields |= {"tried": _tried(job), "max_attempts": job["attempt"] + self._kind(job).max_attempts}
         waiting = await self._store.change(job, "waiting", fields, unset=("provider_job_id", "generation"))
         if waiting is not None:
             await self.admit(waiting)
@@ -144,6 +176,10 @@ class Outcomes:
             await self._provider(job).cancel(job["provider_job_id"])
 
 
+def _tried(job: Doc) -> list[str]:
+    return [*job.get("tried", ()), job["provider"]]
+
+
 def failure_of(error: StudioError, *, retryable: bool | None = None) -> GenerationError:
     """Return the job's error for an exception; rate limits and outages may be repeated by default."""
     if retryable is None:
@@ -157,4 +193,5 @@ def next_attempt(job: Doc, now: int, error: Doc | None) -> Doc:
     """Return the fields of the attempt after this one, which goes into `attempts`."""
     kept = {key: job.get(key) for key in ("attempt", "provider", "provider_job_id", "started_at")}
     past = [*job["attempts"], {**kept, "ended_at": now, "error": error}]
-    return {"attempt": job["attempt"] + 1, "attempts": past, "polls": 0, "progress": {"pct": 0, "stage": ""}}
+    fresh = {"polls": 0, "progress": {"pct": 0, "stage": ""}, "same_as": None}
+    return {"attempt": job["attempt"] + 1, "attempts": past, **fresh}

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 PAGE = 100
 QUEUE = "queue"
-"""The `_id` of the one document in `jobs` that is no job: whether the queue is paused."""
+"""The `_id` of a document in `jobs` that is no job (it has no `kind`): whether the queue is paused."""
+CANCEL_AGAIN_S = 0.2
 HELD = ("waiting", "claimed", "finalizing", "cancelling")
 log = structlog.get_logger("studio.jobs")
 
@@ -33,11 +34,13 @@ class LocalDoorbell:
         self._queued: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._workers: list[asyncio.Task[None]] = []
+        self._started: list[asyncio.Task[None]] = []
 
     async def start(self, step: Callable[[str], Awaitable[None]] | None) -> None:
         """Begin to work; with None there is nobody to ring for."""
         if step is not None:
             self._workers = [asyncio.create_task(self._work(step)) for _ in range(self._concurrency)]
+            self._started = self._workers
 
     async def enqueue(self, job_id: str, delay_s: float = 0.0, priority: int = 0) -> None:
         """Ring after `delay_s`; a later ring for the same id replaces one that still waits for its time."""
@@ -71,6 +74,14 @@ class LocalDoorbell:
         for _ in workers:
             self._queue.put_nowait((0, 0, next(self._order), ""))
         await asyncio.gather(*workers)
+
+    async def cut(self) -> None:
+        """Cancel the steps that still run, and wait until they have ended."""
+        self._workers = []
+        while running := [worker for worker in self._started if not worker.done()]:
+            for worker in running:
+                worker.cancel()  # again and again: see `Jobs.stop`
+            await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
 
 
 class Scanner:

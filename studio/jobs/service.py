@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from studio.errors import ConflictError, NotFoundError, PluginError, StudioError
+from studio.errors import ConflictError, NotFoundError, PluginError, StudioError, UnauthenticatedError
 from studio.jobs.contract import TERMINAL
 from studio.jobs.cost import bill_of
 from studio.jobs.machine import Machine
 from studio.jobs.orders import Orders
 from studio.jobs.outcome import next_attempt
-from studio.jobs.scanner import QUEUE, LocalDoorbell, Scanner
+from studio.jobs.scanner import CANCEL_AGAIN_S, QUEUE, LocalDoorbell, Scanner
 from studio.jobs.store import JobStore
 from studio.model import now_ms
 
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
     from studio.jobs.settings import JobsSettings
     from studio.model import Doc
     from studio.providers import Providers
+    from studio.providers.services import WebhookNews
     from studio.web.route import Page
 
 
 class Jobs(Orders):
-    """Durable jobs. Set `backend` before `start`; without one rings stay in this process."""
+    """Durable jobs. Set `backend` before `start`; without one rings stay in this process.
+
+    `public_url` is where vendors can call back; None: they cannot, and are polled.
+    """
 
     def __init__(
         self,
@@ -40,9 +45,10 @@ class Jobs(Orders):
         backend: JobBackend | None = None,
         *,
         clock: Callable[[], int] = now_ms,
+        public_url: str | None = None,
     ) -> None:
         store = JobStore(database, dispatcher, settings, clock)
-        super().__init__(store, Machine(store, providers, settings))
+        super().__init__(store, Machine(store, providers, settings, public_url))
         self._machine.ring = self._ring
         self._local = LocalDoorbell(settings.concurrency)
         self._scanner = Scanner(self._store, self._machine, self._local, settings.scan_s)
@@ -72,16 +78,23 @@ class Jobs(Orders):
     async def stop(self) -> None:
         """Stop taking jobs and wait `stop_s` for running steps; what is cut goes to another process at once."""
         if self._scanning is not None:
-            self._scanning.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._scanning
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._stop_s):
-                if self.backend is not None:
-                    await self.backend.stop()
-                await self._local.stop()
-        with suppress(StudioError):  # the database is away: the leases run out by themselves
-            await self._store.give_back()
+            while not self._scanning.done():
+                self._scanning.cancel()  # Python 3.11 loses one that falls into a `wait_for` of the driver
+                await asyncio.wait({self._scanning}, timeout=CANCEL_AGAIN_S)
+        doors = [self._local] if self.backend is None else [self._local, self.backend]
+        stops = [asyncio.create_task(door.stop()) for door in doors]
+        try:
+            await asyncio.wait(stops, timeout=self._stop_s)
+        finally:  # also when this call is cut: nobody may take a job whose step still runs here
+            for stop in stops:
+                stop.cancel()
+            await asyncio.wait(stops, timeout=CANCEL_AGAIN_S)
+            await self._local.cut()
+            with suppress(StudioError):  # the database is away: the leases run out by themselves
+                await self._store.give_back()
+        for stop in stops:
+            if stop.done() and not stop.cancelled():
+                stop.result()
 
     async def _ring(self, job: Doc, delay_s: float) -> None:
         await (self.backend or self._local).enqueue(job["_id"], delay_s, job["priority"])
@@ -89,7 +102,7 @@ class Jobs(Orders):
     async def get(self, job_id: str) -> Doc:
         """Return a job; raises NotFoundError."""
         job = await self._store.jobs.get(job_id)
-        if job is None or job_id == QUEUE:
+        if job is None or "kind" not in job:  # whether the queue is paused, or an Idempotency-Key
             raise NotFoundError("There is no such job.")
         return job
 
@@ -153,21 +166,31 @@ class Jobs(Orders):
         }
         if "dedupe_hash" in job:
             fields["dedupe_active"] = True
-        unset = ("provider_job_id", "generation", "started_at", "finished_at", "error", "cancel_requested_at")
+        gone = (
+            "provider_job_id", "generation", "started_at", "finished_at", "error", "cancel_requested_at",
+            "cost_uusd", "cost_source",
+        )  # fmt: skip
         async with self._machine.busy(job_id):
-            waiting = await self._store.change(job, "waiting", fields, unset=unset)
+            waiting = await self._store.change(job, "waiting", fields, unset=(*gone, "tried"))
             queued = await self._machine.admit(waiting) if waiting else None
         return queued or await self.get(job_id)
 
-    async def poke(self, provider: str, provider_job_id: str) -> bool:
-        """Poll a job now because its provider says that something happened; False when it is none of ours."""
-        job = await self._store.jobs.find_one({"provider": provider, "provider_job_id": provider_job_id})
-        if job is None or "next_at" not in job or "lease_owner" in job:
-            return False
-        seen = {"_id": job["_id"], "state_seq": job["state_seq"]}
-        await self._store.jobs.update(seen, {"$set": {"next_at": self._store.now()}})
-        await self._ring(job, 0.0)
-        return True
+    async def hear(
+        self, provider: str, news: WebhookNews, token: str | None = None
+    ) -> Literal["heard", "unknown", "ignored"]:
+        """Follow a vendor's verified call: its end of a job is claimed as a poll's would be, else it is polled now.
+
+        "unknown": no such job, or none yet that can take it: try again later. "ignored": it ended before.
+        Raises UnauthenticatedError for a `token` that is not the job's; compared in constant time.
+        """
+        where = {"provider": provider, "provider_job_id": news.provider_job_id}
+        job = await self._store.jobs.find_one(where) if news.provider_job_id else None
+        if job is None or job["state"] == "cancelling" or job["kind"] not in self._machine.kinds:
+            return "unknown"
+        mine = job.get("callback_token", "").encode()
+        if token is not None and not (mine and hmac.compare_digest(token.encode(), mine)):
+            raise UnauthenticatedError("This address was not given for this job.", code="webhook_token")
+        return "heard" if await self._machine.hear(job, news.generation) else "ignored"
 
     async def pause(self, *, paused: bool = True) -> None:
         """Leave queued jobs where they are, in every process within a scan; jobs under way go on."""

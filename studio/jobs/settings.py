@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
+
+Rate = Annotated[str, Field(pattern=r"^[1-9]\d*/[1-9]\d*(\.\d+)?$")]
+"""Calls per seconds: "10/1"."""
 
 
 class JobsSettings(BaseModel):
@@ -26,3 +31,9 @@ class JobsSettings(BaseModel):
     """Calls at a time to one provider."""
     provider_order: dict[str, list[str]] = {}
     """Which providers of a capability to prefer, e.g. {"image": ["replicate", "local"]}."""
+    provider_rates: dict[str, Rate] = {}
+    """How often a provider may be called by one process, e.g. {"fal": "10/1"}."""
+    user_concurrency: int | None = Field(None, ge=1)
+    """Jobs of one user under way at one provider; more wait in the queue. None: no limit."""
+    fallback: bool = True
+    """Go to the next provider when one fails before anything was sent, and the order named none."""

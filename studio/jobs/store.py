@@ -49,6 +49,8 @@ JOBS_COLLECTION = Collection(
 )
 _TRANSIENT = ("lease_owner", "generation", "dedupe_active")
 SETTLE_AGAIN_MS = 60_000
+SEEN = 1_000
+"""How many leases that ran out are watched at once; the scanner asks for 100 jobs at a time."""
 
 
 class JobStore:
@@ -145,16 +147,17 @@ class JobStore:
         owner = job.get("lease_owner")
         if owner is None or owner == self.owner or _dead(owner):
             return True
+        seen, since = self._seen.pop(job["_id"], (0, 0.0))
         if job["next_at"] > self.now():
             return False
-        seen, since = self._seen.get(job["_id"], (0, 0.0))
         if seen != job["next_at"]:
             since = time.monotonic()
-            self._seen[job["_id"]] = (job["next_at"], since)
-        if time.monotonic() - since < self._lease_s * 0.4:
-            return False
-        del self._seen[job["_id"]]
-        return True
+        if time.monotonic() - since >= self._lease_s * 0.4:
+            return True
+        self._seen[job["_id"]] = (job["next_at"], since)
+        if len(self._seen) > SEEN:  # jobs that others ended are not asked about again
+            del self._seen[next(iter(self._seen))]
+        return False
 
 
 def _host() -> str:

@@ -167,6 +167,12 @@ class PluginContext:
         if not task.cancelled() and (error := task.exception()):
             self.log.error("background_task_failed", task=task.get_name(), exc_info=error)
 
+    def ask(self, question: Callable[[PluginContext], Awaitable[Any]]) -> Any:
+        """Return the answer of `question(ctx)` on a started platform; for a command, outside any loop."""
+        from studio.cli.process import ask  # noqa: PLC0415 - the command line imports the whole platform
+
+        return ask(lambda studio: question(studio.loader.records[self.name].ctx or self), whole=True)
+
     async def close(self) -> None:
         """Cancel the background tasks and wait for their end."""
         for task in tuple(self._tasks):

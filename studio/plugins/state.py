@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import distributions
@@ -12,7 +13,7 @@ from studio.telemetry import get_logger, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
 
     from studio.hooks import StudioHooks
     from studio.plugins.context import PluginContext
@@ -76,10 +77,17 @@ class PluginRecord:
             "error": self.error,
             "distribution": dist.name if dist else None,
             "version": dist.version if dist else None,
+            "fingerprint": fingerprint(dist) if dist else None,
             "prefixes": list(self.prefixes),
             "requires": list(manifest.requires) if manifest else [],
             "timingsMs": {phase: round(ms, 1) for phase, ms in self.timings.items()},
         }
+
+
+def fingerprint(distribution: Distribution) -> str | None:
+    """Return the SHA-256 of a distribution's list of files and their hashes; None where it keeps none."""
+    listed = distribution.read_text("RECORD")
+    return hashlib.sha256(listed.encode()).hexdigest() if listed else None
 
 
 def reason_of(error: BaseException) -> str:

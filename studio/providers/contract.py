@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -42,6 +42,10 @@ __all__ = [
 
 Capability = str
 """image, image_edit, video, voice, music, chat, breakdown, film, score, storage, mail, issue_tracker, pipeline."""
+
+
+Count = Annotated[int, Field(ge=0, le=10**15)]
+"""What a vendor may count or charge (micro-USD): less than nothing would fill a budget up again."""
 
 
 class ProviderModel(BaseModel):
@@ -79,6 +83,7 @@ class ProviderSpec:
     capability: Capability
     target: str
     models: tuple[ModelSpec, ...] = ()
+    """The first is the one that a request without a model gets."""
     priority: int = 100
     """Lower comes first when the caller names no provider."""
     missing: str | None = None
@@ -87,6 +92,8 @@ class ProviderSpec:
     """Total time one call of this provider may take."""
     webhooks: bool = False
     """It can call back: requests carry `callback_url`, and its class offers `parse_webhook`."""
+    file_hosts: tuple[str, ...] = ()
+    """Where its `MediaFile.url`s lie, "cdn.example.com" or "*.example.com"; a file anywhere else is not fetched."""
     idempotent_submit: bool = False
     """Submitting the same `job_id` twice starts the work once and costs nothing: a lost submit may be repeated."""
 
@@ -135,9 +142,9 @@ class Generation(ProviderModel):
     data: dict[str, Any] = {}
     """Outputs that are no file: a breakdown, a score, a text."""
     error: GenerationError | None = None
-    cost_uusd: int | None = None
+    cost_uusd: Count | None = None
     """The cost the vendor reported; None when it reports none."""
-    usage: dict[str, int] = {}
+    usage: dict[str, Count] = {}
     """What was used, by unit: images, seconds, characters, input_tokens, output_tokens, credits."""
     retry_after_s: float | None = None
     """When to poll again, if the vendor says so."""

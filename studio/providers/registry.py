@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections import defaultdict
-from dataclasses import asdict
+import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from studio.breaker import Breaker
@@ -19,28 +19,35 @@ from studio.errors import (
 )
 from studio.jobs.contract import CostHold, CostSettlement
 from studio.jobs.cost import bill_of, hold_cost, settle_cost
-from studio.providers.wrapper import BoundProvider
-from studio.telemetry import redact
+from studio.providers.limits import Limits
+from studio.providers.wrapper import BoundProvider, declared, declared_price, refuse_foreign_files
+from studio.telemetry import get_logger, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 
     from studio.auth import Actor
     from studio.dispatch import Dispatcher
     from studio.plugins.context import PluginContext
     from studio.providers.contract import Generation, ProviderSpec
-    from studio.providers.requests import GenerationRequest
+    from studio.providers.requests import ChatDelta, ChatRequest, GenerationRequest
     from studio.settings import Settings
 
 NOW_POLL_S = 0.2
+STREAM_BYTES = 1_000_000
+"""The longest streamed answer."""
 ENDED = ("succeeded", "failed", "cancelled")
+SETTLE_AGAIN_S = (0.1, 0.5, 2.0)
+"""Pauses before the owner of cost is told again how a call at once ended: no scanner comes for that."""
+log = get_logger("studio.providers")
 
 
 class _Entry:
-    def __init__(self, plugin: str, ctx: PluginContext, spec: ProviderSpec, slots: asyncio.Semaphore) -> None:
+    def __init__(
+        self, plugin: str, ctx: PluginContext, spec: ProviderSpec, limits: Limits, breaker: Breaker
+    ) -> None:
         self.plugin, self.spec, self.failure = plugin, spec, spec.missing
-        self.breaker = Breaker()
-        self._ctx, self._slots = ctx, slots
+        self.breaker, self.limits, self._ctx = breaker, limits, ctx
         self._bound: BoundProvider | None = None
 
     def bound(self) -> BoundProvider:
@@ -52,26 +59,41 @@ class _Entry:
                 what = f"{self.spec.target} of plugin {self.plugin!r}"
                 self.failure = redact(f"{what}: {type(error).__name__}: {error}")
             else:
-                self._bound = BoundProvider(self.plugin, self.spec, target, self._slots, self.breaker)
+                self._bound = BoundProvider(self.plugin, self.spec, target, self.limits, self.breaker)
         if self._bound is None:
             raise ProviderUnavailableError(f"{self.spec.name} is off: {self.failure}")
         return self._bound
 
+    @property
+    def wait_s(self) -> float:
+        """How long it is left alone: its circuit is open, or its vendor asked for a pause."""
+        return max(self.breaker.wait_s, self.limits.wait_s)
+
+    def price(self, request: GenerationRequest) -> float:
+        """Say what the request would cost here; infinite when nobody knows, or its module cannot say."""
+        try:
+            cost = self.bound().estimate(request).cost_uusd
+        except Exception:  # noqa: BLE001 - a vendor's module may fail in any way; it says so when it is asked to work
+            cost = None
+        return float("inf") if cost is None else cost
+
     def describe(self) -> dict[str, Any]:
         wait = self.breaker.wait_s
         reason = self.failure or (f"out of order, asked again in {wait:.0f} s" if wait else None)
-        models = [asdict(model) for model in self.spec.models]
-        kept = {"capability": self.spec.capability, "provider": self.spec.name, "plugin": self.plugin}
-        return {**kept, "available": reason is None, "reason": reason, "models": models}
+        return {**declared(self.spec), "plugin": self.plugin, "available": reason is None, "reason": reason}
 
 
 class Providers:
-    """All providers of this installation. Without a `dispatcher` `generate_now` is refused."""
+    """All providers of this installation. Without a `dispatcher` nothing is done at once; `clock` in seconds."""
 
-    def __init__(self, settings: Settings, dispatcher: Dispatcher | None = None) -> None:
-        self._order, limit = settings.jobs.provider_order, settings.jobs.provider_concurrency
-        self._dispatcher = dispatcher
-        self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(limit))
+    def __init__(
+        self,
+        settings: Settings,
+        dispatcher: Dispatcher | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._jobs, self._dispatcher, self._clock = settings.jobs, dispatcher, clock
+        self._limits: dict[str, Limits] = {}
         self._entries: dict[str, dict[str, _Entry]] = {}
 
     def register(self, plugin_name: str, ctx: PluginContext, specs: Iterable[ProviderSpec]) -> None:
@@ -83,20 +105,53 @@ class Providers:
                 raise PluginError(
                     f"provider {key!r} belongs to plugin {owner!r}, {plugin_name!r} cannot have it too"
                 )
-            entries[spec.name] = _Entry(plugin_name, ctx, spec, self._slots[spec.name])
-            preferred = self._order.get(spec.capability, [])
-            rank = {name: position for position, name in enumerate(preferred)}
-            ordered = sorted(
-                entries.values(),
-                key=lambda e: (rank.get(e.spec.name, len(rank)), e.spec.priority, e.spec.name),
-            )
+            if spec.name not in self._limits:
+                rate = self._jobs.provider_rates.get(spec.name)
+                self._limits[spec.name] = Limits(self._jobs.provider_concurrency, rate, self._clock)
+            breaker = Breaker(clock=self._clock)
+            entries[spec.name] = _Entry(plugin_name, ctx, spec, self._limits[spec.name], breaker)
+            ordered = sorted(entries.values(), key=lambda e: (*self._rank(e), e.spec.name))
             self._entries[spec.capability] = {entry.spec.name: entry for entry in ordered}
 
-    def get(self, capability: str, provider: str | None = None, model: str | None = None) -> BoundProvider:
-        """Return the named provider, or the best that is well and has `model`.
+    def _rank(self, entry: _Entry) -> tuple[int, int]:
+        preferred = self._jobs.provider_order.get(entry.spec.capability, [])
+        place = preferred.index(entry.spec.name) if entry.spec.name in preferred else len(preferred)
+        return place, entry.spec.priority
 
-        Raises ProviderUnavailableError saying what to set, InvalidInputError for a name or model nobody has.
+    def get(
+        self,
+        capability: str,
+        provider: str | None = None,
+        model: str | None = None,
+        *,
+        request: GenerationRequest | None = None,
+        without: Collection[str] = (),
+        steady: bool = False,
+    ) -> BoundProvider:
+        """Return the named provider, or the best that has `model` and is none of those `without`.
+
+        Best is: its circuit closed, then the configured order, then priority, then (with a `request`) the known lower
+        price, then the name; with `steady` an open circuit changes nothing. Raises ProviderUnavailableError saying what
+        to set, InvalidInputError for a name or model nobody has.
         """
+        fitting = self._fitting(capability, provider, model)
+        chosen = [entry for entry in fitting if entry.spec.name not in without]
+        places = [(not steady and entry.breaker.wait_s > 0, *self._rank(entry)) for entry in chosen]
+        tied = [request is not None and places.count(place) > 1 for place in places]
+        keys = [
+            (*place, entry.price(request) if tie and request else 0.0)
+            for entry, place, tie in zip(chosen, places, tied, strict=True)
+        ]
+        reasons = []
+        for _, entry in sorted(zip(keys, chosen, strict=True), key=lambda pair: pair[0]):
+            try:
+                return entry.bound()
+            except ProviderUnavailableError as error:
+                reasons.append(error.detail)
+        detail = "; ".join(reasons) or f"no plugin that is on offers {capability}"
+        raise ProviderUnavailableError(f"Nobody can do this now: {detail}.")
+
+    def _fitting(self, capability: str, provider: str | None, model: str | None) -> list[_Entry]:
         entries = self._entries.get(capability, {})
         if provider is not None and provider not in entries:
             raise InvalidInputError(
@@ -110,14 +165,29 @@ class Providers:
             raise InvalidInputError(
                 f"No provider of {capability} has the model {model!r}; choose from {offered}."
             )
-        reasons = []
-        for entry in sorted(fitting, key=lambda e: e.breaker.wait_s > 0):
-            try:
-                return entry.bound()
-            except ProviderUnavailableError as error:
-                reasons.append(error.detail)
-        detail = "; ".join(reasons) or f"no plugin that is on offers {capability}"
-        raise ProviderUnavailableError(f"Nobody can do this now: {detail}.")
+        return fitting
+
+    def price(
+        self, capability: str, provider: str, model: str | None, usage: Mapping[str, int]
+    ) -> int | None:
+        """Return what a usage costs by the declared price, also of a provider that is off; None: not known."""
+        entry = self._entries.get(capability, {}).get(provider)
+        return declared_price(entry.spec, model, usage) if entry is not None else None
+
+    def webhook_parser(self, provider: str) -> BoundProvider | None:
+        """Return who reads a vendor's calls: of its entries with `webhooks` the first that is on, by capability.
+
+        None when nobody of this name calls back. Raises ProviderUnavailableError while all of them are off.
+        """
+        of_name = [entries[provider] for _, entries in sorted(self._entries.items()) if provider in entries]
+        calling = sorted((e for e in of_name if e.spec.webhooks), key=lambda e: e.failure is not None)
+        return calling[0].bound() if calling else None
+
+    def check_files(self, capability: str, provider: str, generation: Generation) -> None:
+        """Raise ProviderRejectedError for a file that lies elsewhere than the provider declares."""
+        entry = self._entries.get(capability, {}).get(provider)
+        if entry is not None:
+            refuse_foreign_files(entry.spec, generation)
 
     def describe(self) -> list[dict[str, Any]]:
         """Return each provider with whether it is available, why not, and its models with their prices."""
@@ -133,19 +203,21 @@ class Providers:
     ) -> Generation:
         """Do at once what is no job (a preview): hold, submit, poll, settle; `request.job_id` keys the cost.
 
-        Raises BudgetExceededError when refused, ProviderError when it fails or passes its deadline.
+        Raises BudgetExceededError when refused, ProviderUnavailableError when no turn came, ProviderError when it
+        fails or passes its deadline, which counts from its turn on.
         """
-        bound = self.get(capability, provider, request.model)
-        if self._dispatcher is None:
-            raise ProviderUnavailableError("Nobody is asked for cost here: priced calls are refused.")
-        estimate = bound.estimate(request).cost_uusd
-        keys = (project_id, actor.user_id, bound.name, request.model)
-        await hold_cost(self._dispatcher, CostHold(request.job_id, 1, *keys, estimate))
-        job = {"attempt": 1, "sent": 1, "repeatable": bound.spec.idempotent_submit, "estimate_uusd": estimate}
+        bound = self.get(capability, provider, request.model, request=request)
+        job = await self._held(bound, request, actor, project_id)
         generation: Generation | None = None
+        loop, end = asyncio.get_running_loop(), 0.0
+
+        def sent() -> None:
+            nonlocal end
+            job["sent"], end = job["attempt"], loop.time() + bound.spec.deadline_s
+
         try:
-            async with asyncio.timeout(bound.spec.deadline_s):
-                generation = await bound.submit(request)
+            generation = await bound.submit(request, sent=sent)
+            async with asyncio.timeout_at(end):
                 while generation.state == "running":
                     await asyncio.sleep(generation.retry_after_s or NOW_POLL_S)
                     generation = await bound.poll(generation.provider_job_id)
@@ -159,8 +231,70 @@ class Providers:
             raise
         finally:
             done = generation if generation and generation.state in ENDED else None
-            await settle_cost(self._dispatcher, CostSettlement(request.job_id, **bill_of(job, done)))
+            await self._settle(bound, request, job, done)
         if generation.state != "succeeded":
             reason = generation.error.message if generation.error else generation.state
             raise ProviderError(f"{bound.name}: {reason}")
         return generation
+
+    async def stream_now(
+        self,
+        request: ChatRequest,
+        actor: Actor,
+        project_id: str,
+        provider: str | None = None,
+        *,
+        capability: str = "chat",
+    ) -> AsyncIterator[ChatDelta]:
+        """Yield a chat answer as it comes: hold, stream, settle; the last piece has `done`, which may have failed.
+
+        Raises as `generate_now`. An answer that breaks off, or that nobody reads to its end, is settled as unknown;
+        close it (`contextlib.aclosing`) so that this happens at once.
+        """
+        bound = self.get(capability, provider, request.model, request=request)
+        job = await self._held(bound, request, actor, project_id)
+        done, size = None, 0
+        try:
+            stream = bound.stream(request, sent=lambda: job.update(sent=job["attempt"]))
+            async with aclosing(stream) as pieces:  # type: ignore[type-var]  # a generator
+                async for piece in pieces:
+                    size, done = size + len(piece.text.encode()), piece.done
+                    if size > STREAM_BYTES:
+                        raise OutcomeUnknownError(f"{bound.name} sent more than {STREAM_BYTES} bytes.")
+                    yield piece
+        except StudioError as error:
+            if not size and not isinstance(error, OutcomeUnknownError):
+                job["sent"] = 0
+            raise
+        finally:
+            await self._settle(bound, request, job, done)
+
+    async def _held(
+        self, bound: BoundProvider, request: GenerationRequest, actor: Actor, project_id: str
+    ) -> dict[str, Any]:
+        """Hold the estimated cost, and return what `bill_of` reads of a job: one that was not sent yet."""
+        if self._dispatcher is None:
+            raise ProviderUnavailableError("Nobody is asked for cost here: priced calls are refused.")
+        estimate = bound.estimate(request).cost_uusd
+        keys = (project_id, actor.user_id, bound.name, request.model)
+        hold = CostHold(request.job_id, 1, *keys, estimate, actor.api_key_id)
+        await hold_cost(self._dispatcher, hold)
+        return {
+            "attempt": 1,
+            "sent": 0,
+            "repeatable": bound.spec.idempotent_submit,
+            "estimate_uusd": estimate,
+        }
+
+    async def _settle(
+        self, bound: BoundProvider, request: GenerationRequest, job: dict[str, Any], done: Generation | None
+    ) -> None:
+        bill = bill_of(job, done, bound.price(request.model, done.usage) if done else None)
+        if self._dispatcher is None:
+            return
+        for pause in (*SETTLE_AGAIN_S, None):
+            if await settle_cost(self._dispatcher, CostSettlement(request.job_id, **bill)):
+                return
+            if pause is not None:
+                await asyncio.sleep(pause)
+        log.error("cost_not_settled", job_id=request.job_id, provider=bound.name, kind=bill["kind"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import mimetypes
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from studio.providers.contract import ModelSpec
     from studio.providers.services import WebhookCall
 
+_UNIX_S = re.compile(r"[1-9][0-9]{0,11}")
 State = Literal["running", "succeeded", "failed", "cancelled"]
 _PER = {
     "per_call": (("calls", 1),),
@@ -108,7 +110,9 @@ def verify_standard_webhook(call: WebhookCall, secret: str, prefix: str = "webho
         for part in ("id", "timestamp", "signature")
     }
     try:
-        Webhook(secret).verify(call.body, headers)
+        if not _UNIX_S.fullmatch(headers["webhook-timestamp"]):  # the library reads "1.7e9" too, and "+1"
+            raise ValueError("the time is no whole number of seconds")
+        Webhook(secret).verify(call.body, headers, json_parse=False)
     except (WebhookVerificationError, UnicodeError, ValueError) as error:
         raise UnauthenticatedError("The signature is not good.", code="webhook_signature") from error
     return headers["webhook-id"]
@@ -126,5 +130,5 @@ def data_uri(path: Path, limit: int) -> str:
     """Return a file as a data URI; raises BadRequestError when it has more than `limit` bytes."""
     if path.stat().st_size > limit:
         raise BadRequestError(f"{path.name} has more than {limit} bytes.")
-    mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    mime = mimetypes.guess_type(path.name, strict=False)[0] or "application/octet-stream"  # WebP, before 3.13
     return f"data:{mime};base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -1,9 +1,12 @@
-"""Every call of a provider goes through here: deadline, circuit breaker, limit, and one table of errors."""
+"""Every call of a provider goes through here: deadline, circuit breaker, limits, and one table of errors."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from studio.breaker import FAILURES
 from studio.errors import (
@@ -12,30 +15,46 @@ from studio.errors import (
     ProviderError,
     ProviderRejectedError,
     ProviderUnavailableError,
+    RateLimitedError,
     StudioError,
     UnavailableError,
 )
+from studio.providers.vendor import price_of
 from studio.telemetry import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from studio.breaker import Breaker
     from studio.providers.contract import Estimate, Generation, ProviderSpec
+    from studio.providers.limits import Limits
+    from studio.providers.requests import ChatDelta, ChatRequest
+    from studio.providers.services import WebhookCall, WebhookNews
+
+
+AHEAD = 64
+"""How many pieces of a stream are read before its reader wants them: a slow reader holds up no vendor for long."""
+UNREADABLE = ("provider_bad_answer", "answer_too_large")
+"""An answer came: work that it should confirm may have been started, and a question may be asked again."""
 
 
 class BoundProvider:
     """A provider ready for use; what else its protocol offers (voices, put, send) is an attribute too."""
 
     def __init__(
-        self, plugin: str, spec: ProviderSpec, target: Any, slots: asyncio.Semaphore, breaker: Breaker
+        self, plugin: str, spec: ProviderSpec, target: Any, limits: Limits, breaker: Breaker
     ) -> None:
         self.plugin, self.spec, self.name, self.breaker = plugin, spec, spec.name, breaker
-        self._target, self._slots = target, slots
+        self._target, self._limits = target, limits
 
-    async def submit(self, request: Any) -> Generation:
-        """Start the work. Raises OutcomeUnknownError when nobody can say whether it was started."""
-        return await self._call(self._target.submit, request, creates=not self.spec.idempotent_submit)  # type: ignore[no-any-return]
+    async def submit(self, request: Any, *, sent: Callable[[], None] | None = None) -> Generation:
+        """Start the work; `sent` is called when its turn has come: before that, nothing can have been charged.
+
+        Raises OutcomeUnknownError when nobody can say whether it was started, ProviderUnavailableError when no turn
+        came.
+        """
+        creates = not self.spec.idempotent_submit
+        return await self._call(_noted(self._target.submit, sent), request, creates=creates)  # type: ignore[no-any-return]
 
     async def poll(self, provider_job_id: str) -> Generation:
         """Report on work started earlier; may be asked again after any error but ProviderRejectedError."""
@@ -45,9 +64,88 @@ class BoundProvider:
         """Ask the vendor to stop; False when it cannot any more."""
         return await self._call(self._target.cancel, provider_job_id)  # type: ignore[no-any-return]
 
+    async def stream(
+        self, request: ChatRequest, *, sent: Callable[[], None] | None = None
+    ) -> AsyncIterator[ChatDelta]:
+        """Yield a chat answer piece by piece up to the one with `done`; `sent` as for `submit`.
+
+        `deadline_s` is for the whole, from the call's turn on and also while nobody reads: then its slot is free again.
+        Raises OutcomeUnknownError when it breaks off: what came so far may be charged.
+        """
+        self._admit()
+        pieces: asyncio.Queue[ChatDelta | Exception] = asyncio.Queue()
+        room = asyncio.Semaphore(AHEAD)
+        pump = asyncio.create_task(self._pump(request, pieces, room, sent))
+        try:
+            while True:
+                piece = await pieces.get()
+                if isinstance(piece, Exception):
+                    raise piece
+                room.release()
+                yield piece
+                if piece.done is not None:
+                    return
+        finally:
+            pump.cancel()
+            await asyncio.wait({pump})
+
+    async def _pump(
+        self,
+        request: ChatRequest,
+        pieces: asyncio.Queue[ChatDelta | Exception],
+        room: asyncio.Semaphore,
+        sent: Callable[[], None] | None,
+    ) -> None:
+        """Put the answer into `pieces`, and at last what went wrong: the reader may be away, the clock goes on."""
+        try:
+            async with self._limits.turn(self.name):
+                if sent is not None:
+                    sent()
+                await self._read(request, pieces, room)
+        except Exception as error:  # noqa: BLE001 - it is the reader's, and raised where that reads
+            pieces.put_nowait(error)
+
+    async def _read(
+        self, request: ChatRequest, pieces: asyncio.Queue[ChatDelta | Exception], room: asyncio.Semaphore
+    ) -> None:
+        try:
+            async with (
+                asyncio.timeout(self.spec.deadline_s),
+                aclosing(self._target.stream(request)) as answer,
+            ):
+                async for piece in answer:
+                    if piece.done is not None:
+                        self.breaker.success()
+                    await room.acquire()
+                    pieces.put_nowait(piece)
+                    if piece.done is not None:
+                        return
+            raise OutcomeUnknownError(f"{self.name} ended its answer before it was whole.")
+        except Exception as error:
+            if isinstance(error, TimeoutError) and room.locked():  # the reader's fault, not the vendor's
+                detail = f"Nobody read the answer of {self.name} within {self.spec.deadline_s:g} s."
+                raise OutcomeUnknownError(detail) from error
+            raise self._failed(error, creates=True) from error
+
+    async def parse_webhook(self, call: WebhookCall) -> WebhookNews:
+        """Read a vendor's call, past circuit and limits: a stranger who sends one may neither close nor use them up."""
+        try:
+            async with asyncio.timeout(self.spec.deadline_s):
+                return await self._target.parse_webhook(call)  # type: ignore[no-any-return]
+        except TimeoutError as error:
+            raise UnavailableError(f"{self.name} could not check the call in time.") from error
+
     def estimate(self, request: Any) -> Estimate:
         """Say what `request` would cost, without a call."""
         return self._target.estimate(request)  # type: ignore[no-any-return]
+
+    def price(self, model: str | None, usage: Mapping[str, int]) -> int | None:
+        """Return what a usage costs by the declared price (micro-USD); None when that is not known."""
+        return declared_price(self.spec, model, usage)
+
+    def capabilities(self) -> dict[str, Any]:
+        """Return what it declares: capability, models with prices and limits, what it can besides."""
+        return declared(self.spec)
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         method = getattr(self._target, name)
@@ -60,33 +158,87 @@ class BoundProvider:
     async def _call(
         self, method: Callable[..., Awaitable[Any]], *args: Any, creates: bool = False, **kwargs: Any
     ) -> Any:
-        if not self.breaker.allow():
-            wait = self.breaker.wait_s
-            detail = f"{self.name} has failed {FAILURES} times in a row; it is asked again in {wait:.0f} s."
-            raise ProviderUnavailableError(detail, retry_after=wait)
-        async with self._slots:
+        self._admit()
+        async with self._limits.turn(self.name):
             try:
                 async with asyncio.timeout(self.spec.deadline_s):
                     result = await method(*args, **kwargs)
             except Exception as error:  # the boundary to a stranger's code: whatever it raises gets a class
-                raised = self._classified(error, creates=creates)
-                raised.detail = redact(raised.detail)  # stored and shown: a vendor may quote the key
-                outage = isinstance(raised, (ProviderError, UnavailableError, DeadlineExceededError))
-                well = not outage or isinstance(raised, ProviderRejectedError)
-                (self.breaker.success if well else self.breaker.failure)()
+                raised = self._failed(error, creates=creates)
                 if raised is error:
                     raise
                 raise raised from error
         self.breaker.success()
         return result
 
+    def _admit(self) -> None:
+        if not self.breaker.allow():
+            wait = self.breaker.wait_s
+            detail = f"{self.name} has failed {FAILURES} times in a row; it is asked again in {wait:.0f} s."
+            raise ProviderUnavailableError(detail, retry_after=wait)
+
+    def _failed(self, error: Exception, *, creates: bool) -> StudioError:
+        """Return the error with its class, after counting it and keeping the pause that the vendor asked for."""
+        raised = self._classified(error, creates=creates)
+        raised.detail = redact(raised.detail)  # stored and shown: a vendor may quote the key
+        busy = isinstance(raised, (ProviderError, RateLimitedError)) and raised.retry_after is not None
+        if busy:
+            self._limits.pause(raised.retry_after or 0.0)
+        outage = isinstance(raised, (ProviderError, UnavailableError, DeadlineExceededError)) and not busy
+        well = not outage or isinstance(raised, ProviderRejectedError)
+        (self.breaker.success if well else self.breaker.failure)()
+        return raised
+
     def _classified(self, error: Exception, *, creates: bool) -> StudioError:
+        unreadable = isinstance(error, ProviderError) and error.code in UNREADABLE
         known = isinstance(error, (ProviderError, UnavailableError)) or getattr(error, "status", 500) < 500  # noqa: PLR2004 - below 500 the caller is at fault
-        if isinstance(error, StudioError) and (known or not creates):
+        if isinstance(error, StudioError) and (known or not creates) and not unreadable:
             return error
-        if isinstance(error, TimeoutError):
+        if isinstance(error, StudioError):
+            detail = error.detail
+        elif isinstance(error, TimeoutError):
             detail = f"{self.name} did not answer within {self.spec.deadline_s:g} s."
         else:
             detail = f"{self.name} failed with {type(error).__name__}."
         unknown = f"{detail} The work may have been started."
-        return OutcomeUnknownError(unknown) if creates else ProviderError(detail)
+        code = error.code if isinstance(error, StudioError) and unreadable else None
+        return OutcomeUnknownError(unknown) if creates else ProviderError(detail, code=code)
+
+
+def _noted(
+    method: Callable[..., Awaitable[Any]], sent: Callable[[], None] | None
+) -> Callable[..., Awaitable[Any]]:
+    """Return `method`, telling `sent` when it is called."""
+
+    async def call(request: Any) -> Any:
+        if sent is not None:
+            sent()
+        return await method(request)
+
+    return call
+
+
+def declared_price(spec: ProviderSpec, model: str | None, usage: Mapping[str, int]) -> int | None:
+    """Return what a usage of `model` costs, without a name of the first; None where that is not known."""
+    found = next((one for one in spec.models if model in (None, one.name)), None)
+    return price_of(found, usage) if found is not None else None
+
+
+def refuse_foreign_files(spec: ProviderSpec, generation: Generation) -> None:
+    """Raise ProviderRejectedError for a file whose address is on none of the provider's own hosts."""
+    for url in (file.url for file in generation.files if file.url is not None):
+        try:
+            host = urlsplit(url).hostname or ""
+        except ValueError:
+            host = ""
+        ours = (host == one or (one[:2] == "*." and host.endswith(one[1:])) for one in spec.file_hosts)
+        if not any(ours):
+            detail = f"{spec.name} names a file on {host!r}, which is none of its `file_hosts`."
+            raise ProviderRejectedError(detail, code="foreign_file")
+
+
+def declared(spec: ProviderSpec) -> dict[str, Any]:
+    """Return what a provider's declaration says to whoever chooses."""
+    models = [asdict(model) for model in spec.models]
+    kept = {"capability": spec.capability, "provider": spec.name, "models": models}
+    return kept | {"webhooks": spec.webhooks, "deadline_s": spec.deadline_s}

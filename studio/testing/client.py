@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 CODE = re.compile(r"\b(\d{6,10})\b")
 INVITATION = re.compile(r"/invitations/([\w-]{43})")
 _TAKEN: set[str | None] = {None}
+_READ: dict[tuple[Path, int, int], tuple[str, str]] = {}
+"""What each mail says (to whom, text), by path, time and size: an outbox may hold thousands."""
 
 
 class Answer:
@@ -126,10 +128,10 @@ class Client:
 
     def _mailed(self, address: str, wanted: re.Pattern[str]) -> str | None:
         """Return the first group of the newest mail to `address` that has what is wanted."""
-        for path in sorted(self._outbox.glob("*.eml"), key=lambda p: p.stat().st_mtime_ns, reverse=True):
-            mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-            body = mail.get_body(("plain",))
-            if mail["To"] == address and body and (found := wanted.search(body.get_content())):
+        mails = [(path, path.stat()) for path in self._outbox.glob("*.eml")]
+        for path, stat in sorted(mails, key=lambda one: one[1].st_mtime_ns, reverse=True):
+            to, text = _read(path, stat.st_mtime_ns, stat.st_size)
+            if to == address and (found := wanted.search(text)):
                 return str(found[1])
         return None
 
@@ -141,6 +143,16 @@ class Client:
                 if answer.status == 200 and done(answer.json):  # noqa: PLR2004 - OK
                     return answer.json
                 await asyncio.sleep(0.02)
+
+
+def _read(path: Path, changed_ns: int, size: int) -> tuple[str, str]:
+    """Return the address and the text of a mail, parsed once."""
+    key = (path, changed_ns, size)
+    if key not in _READ:
+        mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        body = mail.get_body(("plain",))
+        _READ[key] = str(mail["To"]), body.get_content() if body else ""
+    return _READ[key]
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

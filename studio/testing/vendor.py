@@ -6,10 +6,11 @@ A vendor's fake subclasses it, declares its routes and keeps its jobs; the fault
 from __future__ import annotations
 
 import asyncio
-import gzip
 import re
+import zlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -78,6 +79,8 @@ class FakeVendor:
 
     def fail(self, mode: FaultMode, path: str = "", times: int = 1) -> None:
         """Break the next `times` answers to paths that match the expression `path`."""
+        if mode == "huge":
+            _bomb()  # made here, not while somebody waits for the answer
         self._plans.append(_Plan(mode, re.compile(path), times))
 
     def asked(self, method: str, path: str = "") -> list[VendorCall]:
@@ -149,6 +152,13 @@ async def _endless(request: web.Request) -> web.StreamResponse:
     return answer
 
 
+@cache
+def _bomb() -> bytes:
+    """Return 64 MB of blanks as gzip, packed in pieces: it must not cost the memory that is looked at."""
+    packer, piece = zlib.compressobj(9, wbits=31), b" " * 1_000_000
+    return b"".join([*(packer.compress(piece) for _ in range(64)), packer.flush()])
+
+
 def _huge() -> web.Response:
-    body = gzip.compress(b" " * 64_000_000, compresslevel=9)
-    return web.Response(body=body, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    return web.Response(body=_bomb(), headers=headers)

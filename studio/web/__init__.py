@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from studio.web.deps import current_request_id
 from studio.web.paging import PageQuery, expect_rev
 from studio.web.route import Page, Request, Route, project_in_body, project_in_query, project_of
 
@@ -20,6 +21,7 @@ __all__ = [
     "PageQuery",
     "Request",
     "Route",
+    "current_request_id",
     "expect_rev",
     "project_in_body",
     "project_in_query",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,14 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REQUEST_ID = web.RequestKey("request_id", str)
+CURRENT_WRITE: ContextVar[str] = ContextVar("current_write", default="")
 JSON_MEDIA = ("application/json",)
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+def current_request_id() -> str:
+    """Return the id of the write that this code runs for, in the request itself or in what it has spawned; "" else."""
+    return CURRENT_WRITE.get()
 
 
 def _ignore(*_: object) -> None:

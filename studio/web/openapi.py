@@ -142,8 +142,7 @@ def _responses(route: Route, plan: Plan, schemas: Mapping[Any, Doc]) -> dict[int
     good = dict.fromkeys([status, *(s for s in route.also if s < _BAD)], done)
     problem = {"$ref": "#/components/schemas/Problem"}
     bad: Doc = {"description": "Refused", "content": {"application/problem+json": {"schema": problem}}}
-    unread = {**bad, "content": {**bad["content"], "text/plain": {}}}  # aiohttp's own, before any application
-    return {status: unread if status == _BAD else bad for status in _refusals(route, plan)} | good
+    return dict.fromkeys(_refusals(route, plan), bad) | good
 
 
 def _refusals(route: Route, plan: Plan) -> set[int]:

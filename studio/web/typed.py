@@ -23,7 +23,7 @@ from studio.errors import (
     StudioError,
     UnsupportedMediaTypeError,
 )
-from studio.web.deps import JSON_MEDIA, REQUEST_ID, WRITES, Handler, WebDeps
+from studio.web.deps import CURRENT_WRITE, JSON_MEDIA, REQUEST_ID, WRITES, Handler, WebDeps
 from studio.web.idempotency import KEY_HEADER, run_once
 from studio.web.plan import plan_of
 from studio.web.route import Page, Request, Route, project_of
@@ -64,7 +64,8 @@ class _Endpoint:
         self.public, self.asks = route.permission == PUBLIC, route.permission not in (PUBLIC, SIGNED_IN)
         known = deps.permissions.get(route.permission)
         self.of_project = known is None or known.scope == "project"
-        self.once = route.idempotent and route.method in WRITES
+        self.writes = route.method in WRITES
+        self.once = route.idempotent and self.writes
         usual = deps.settings.web.body_limit
         self.limit = usual if route.body_limit == _DEFAULT_LIMIT else route.body_limit
         self.clones = self.limit != usual
@@ -81,6 +82,8 @@ class _Endpoint:
         if self.clones:
             raw = raw.clone(client_max_size=self.limit)
         request = Request(raw, self.ctx, raw[REQUEST_ID], await self._actor(raw))
+        if self.writes:
+            CURRENT_WRITE.set(request.id)
         data = await self._read(raw) if self.checks_body else b""
         if self.plan.body:
             request.body = self._parse(self.plan.body, data)

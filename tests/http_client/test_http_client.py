@@ -297,6 +297,41 @@ async def test_unasked_encoding_is_refused(client, vendor):
         await client.request("GET", "/a")
 
 
+async def test_gzip_that_goes_on_after_its_end_is_refused(client, vendor):
+    async def endless(request):
+        answer = web.StreamResponse(headers={"Content-Encoding": "gzip"})
+        await answer.prepare(request)
+        await answer.write(gzip.compress(b"{}") + b"x" * 1000)
+        await vendor.hang.wait()
+        return answer
+
+    vendor.answers = [endless]
+    with pytest.raises(ProviderRejectedError, match="after its end"):
+        await client.request("GET", "/a")
+    vendor.hang.set()
+
+
+async def test_packed_bytes_that_unpack_to_nothing_are_counted_too(client, vendor):
+    name = b"\x1f\x8b\x08\x08" + b"\0" * 6 + b"n" * 200_000  # a file name without an end
+    vendor.answers = [web.Response(body=name, headers={"Content-Encoding": "gzip"})]
+    with pytest.raises(ProviderRejectedError, match="larger than 1000"):
+        await client.request("GET", "/a", max_bytes=1000)
+
+
+async def test_no_cookie_is_kept(client, vendor):
+    vendor.answers = [web.json_response({}, headers={"Set-Cookie": "a=1; Path=/"})]
+    await client.request("GET", "/a")
+    await client.request("GET", "/a")
+    assert "Cookie" not in vendor.seen[1].headers
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"), [("7", 7.0), ("9" * 400, 86_400.0), ("soon", None), ("-1", None)]
+)
+def test_retry_after_is_seconds_of_a_day_at_most(given, taken):
+    assert room._seconds(given) == taken
+
+
 async def test_broken_gzip_is_a_provider_error(client, vendor):
     async def broken(_):
         return web.Response(body=b"no gzip at all", headers={"Content-Encoding": "gzip"})
@@ -416,3 +451,11 @@ async def test_download_to_a_place_that_cannot_be_written_says_so(client, tmp_pa
 
 def test_httpx_keeps_the_seams_that_the_guard_uses():
     assert httpx.__version__.startswith("0.28.")
+
+
+@pytest.mark.parametrize("code", [429, 503])
+async def test_a_status_that_the_caller_wants_to_read_is_returned_and_asked_for_once(client, vendor, code):
+    vendor.answers = [status(code)]
+    answer = await client.request("POST", "/", kind="safe", returned=(429, 503))
+    assert answer.status == code
+    assert len(vendor.seen) == 1

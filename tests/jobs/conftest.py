@@ -38,6 +38,7 @@ class Vendor:
 
     def __init__(self) -> None:
         self.submits: Counter[str] = Counter()
+        self.requests: list[GenerationRequest] = []
         self.polls: Counter[str] = Counter()
         self.cancels: list[str] = []
         self.plan: list[Any] = []
@@ -48,6 +49,7 @@ class Vendor:
 
     async def submit(self, request: GenerationRequest) -> Generation:
         self.submits[request.job_id] += 1
+        self.requests.append(request)
         if self.on_submit:
             await self.on_submit()
         self.known.add(f"v-{request.job_id}")
@@ -132,7 +134,14 @@ class Bell:
 
 
 class World:
-    def __init__(self, *, idempotent: bool = False, database: Any = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        idempotent: bool = False,
+        database: Any = None,
+        public_url: str | None = None,
+        **settings: Any,
+    ) -> None:
         self.clock, self.vendor, self.owner = Clock(), Vendor(), Owner()
         self.accepted: list[tuple[str, bool]] = []
         self.on_accept: Any = None
@@ -144,8 +153,18 @@ class World:
         self.database = database or InMemoryDatabase(self.clock)
         if database is None:
             self.database.declare([("studio", JOBS_COLLECTION)])
-        self.providers = Providers(types.SimpleNamespace(jobs=self.config))  # type: ignore[arg-type]
-        spec = ProviderSpec("fake", "image", "fake_vendor:Vendor", idempotent_submit=idempotent)
+        self.providers = Providers(
+            types.SimpleNamespace(jobs=self.config),  # type: ignore[arg-type]
+            clock=lambda: self.clock() / 1000,
+        )
+        self.public_url = public_url
+        spec = ProviderSpec(
+            "fake",
+            "image",
+            "fake_vendor:Vendor",
+            idempotent_submit=idempotent,
+            webhooks=public_url is not None,
+        )
         self.providers.register("vendor", None, [spec])  # type: ignore[arg-type]
         self.bell = Bell()
         self.jobs = self.process("a")
@@ -159,6 +178,7 @@ class World:
             self.config,
             self.bell,
             clock=self.clock,  # type: ignore[arg-type]
+            public_url=self.public_url,
         )
         jobs._store.owner = f"host-{owner}:1:1"
         jobs.register([self.kind()], "asset_gen")

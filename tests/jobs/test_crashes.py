@@ -152,7 +152,7 @@ async def test_result_that_kills_its_worker_three_times_fails(world, monkeypatch
 @pytest.mark.parametrize("awaited", ["submitted", "finalizing"])
 async def test_vendor_answer_is_written_when_the_database_comes_back(world, monkeypatch, say, awaited):
     world.vendor.plan = [say.done() if awaited == "finalizing" else say.running()]
-    monkeypatch.setattr("studio.jobs.machine.REPEAT_WRITE_S", (0.0, 0.0))
+    monkeypatch.setattr("studio.jobs.polling.REPEAT_WRITE_S", (0.0, 0.0))
     job_id = await world.submit()
     repository = world.database["jobs"]
     write, outages = repository.update, 2

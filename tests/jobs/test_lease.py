@@ -163,3 +163,13 @@ def test_process_of_another_host_is_not_judged_by_our_process_table(world):
     assert not world.jobs._store.orphaned(
         {"_id": "j", "lease_owner": owner, "next_at": world.clock() + 60_000}
     )
+
+
+def test_watched_leases_are_bounded_and_a_renewed_one_is_forgotten(world, monkeypatch):
+    monkeypatch.setattr(store, "SEEN", 3)
+    watch = world.jobs._store
+    for name in "abcde":
+        assert not watch.orphaned(expired(world) | {"_id": name})
+    assert list(watch._seen) == ["c", "d", "e"]
+    assert not watch.orphaned(expired(world) | {"_id": "d", "next_at": world.clock() + 60_000})
+    assert list(watch._seen) == ["c", "e"]

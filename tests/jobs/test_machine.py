@@ -107,6 +107,15 @@ async def test_vendor_sets_the_time_of_the_next_poll(world, say):
     assert world.bell.rings[0][1] == 25.0
 
 
+@pytest.mark.parametrize(("said", "kept"), [(86_400.0, 60.0), (-5.0, 1.0), (0.0, 1.0)])
+async def test_vendor_cannot_put_a_job_off_for_ever_or_hurry_it(world, say, said, kept):
+    world.vendor.plan = [say.running(retry_after_s=said, percent=900)]
+    job_id = await world.submit()
+    await world.jobs.step(world.bell.rings.pop(0)[0])
+    assert world.bell.rings[0][1] == kept
+    assert (await world.job(job_id))["progress"]["pct"] == 100
+
+
 async def test_progress_is_written_in_tens_and_told_in_ones(world, say):
     world.vendor.answers = [say.running(percent=3), say.running(percent=15), say.running(percent=20)]
     job_id = await world.submit()

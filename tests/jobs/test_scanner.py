@@ -229,3 +229,23 @@ async def test_ring_that_meets_a_busy_job_is_rung_again(world):
     leave.set()
     await step
     assert (job_id, 0.0) in world.bell.rings
+
+
+async def test_stop_ends_a_scanner_that_has_lost_a_cancellation(world, monkeypatch):
+    lost = []
+
+    async def deaf():
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if lost:  # the first goes, as in `wait_for` of Python 3.11 when its future is done already
+                    raise
+                lost.append(1)
+
+    monkeypatch.setattr(world.jobs._scanner, "run", deaf)
+    await world.jobs.start()
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await world.jobs.stop()
+    assert lost

@@ -9,6 +9,7 @@ from studio.errors import (
     BudgetExceededError,
     IdempotencyError,
     InvalidInputError,
+    NotFoundError,
     PluginError,
     ProviderUnavailableError,
     UnavailableError,
@@ -37,10 +38,12 @@ async def test_order_comes_back_queued_and_held(world):
 
 
 async def test_refused_hold_fails_the_job_and_says_what_helps(world):
-    world.owner.hold = CostDecision(False, "The day's budget is used up.", ({"action": "local"},))
+    ways = ({"action": "local"},)
+    world.owner.hold = CostDecision(False, "The day's budget is used up.", ways, "day of ada", 86_400_000)
     with pytest.raises(BudgetExceededError, match="used up") as caught:
         await world.jobs.submit(ACTOR, world.order())
     assert caught.value.retry_with == [{"action": "local"}]
+    assert caught.value.extra == {"budget": "day of ada", "resetsAt": 86_400_000}
     jobs = await world.database["jobs"].find({})
     assert [(job["state"], job["error"]["code"]) for job in jobs] == [("failed", "budget_exceeded")]
     assert world.bell.rings == []
@@ -176,6 +179,59 @@ async def test_same_key_at_the_same_time_is_one_job(world):
     assert await world.database["jobs"].count({}) == 1
 
 
+BOB = Actor(user_id="bob")
+
+
+@pytest.mark.parametrize("change", [{"provider": "fake"}, {"model": "m"}, {"priority": 5}])
+async def test_same_key_for_another_provider_model_or_priority_is_refused(world, change):
+    await world.jobs.submit(ACTOR, world.order(), idempotency_key="k")
+    with pytest.raises(IdempotencyError):
+        await world.jobs.submit(ACTOR, world.order(**change), idempotency_key="k")
+
+
+@pytest.mark.parametrize(("actor", "first_key"), [(ACTOR, None), (ACTOR, "first"), (BOB, None), (BOB, "k")])
+async def test_key_that_met_a_running_twin_buys_nothing_when_it_is_repeated(world, actor, first_key):
+    order = world.order(dedupe_hash="h")
+    twin = await world.jobs.submit(actor, order, idempotency_key=first_key)
+    assert (await world.jobs.submit(ACTOR, order, idempotency_key="k"))["_id"] == twin["_id"]
+    await world.play()
+    again = await world.jobs.submit(ACTOR, order, idempotency_key="k")
+    assert (again["_id"], again["state"]) == (twin["_id"], "succeeded")
+    assert (await world.jobs.of_key(ACTOR, "k"))["_id"] == twin["_id"]
+    assert sum(world.vendor.submits.values()) == 1
+    with pytest.raises(IdempotencyError):
+        await world.jobs.submit(ACTOR, world.order(input={"seed": 2}), idempotency_key="k")
+
+
+async def test_key_that_met_a_twin_of_another_priority_stands_for_its_own_order(world):
+    await world.submit(dedupe_hash="h", priority=1)
+    order = world.order(dedupe_hash="h", priority=2)
+    twin = await world.jobs.submit(ACTOR, order, idempotency_key="k")
+    assert await world.jobs.submit(ACTOR, order, idempotency_key="k") == twin
+
+
+async def test_note_of_a_key_is_no_job(world):
+    await world.submit(dedupe_hash="h")
+    await world.jobs.submit(ACTOR, world.order(dedupe_hash="h"), idempotency_key="k")
+    (note,) = await world.database["jobs"].find({"kind": {"$exists": False}})
+    with pytest.raises(NotFoundError):
+        await world.jobs.get(note["_id"])
+    assert len((await world.jobs.page("p1")).items) == 1
+
+
+async def test_retry_takes_the_cost_of_the_last_attempt_away(world, say):
+    world.vendor.answers = [say.failed(cost_uusd=7), say.failed()]
+    job_id = await world.submit()
+    await world.play()
+    assert (await world.job(job_id))["cost_uusd"] == 7
+    await world.jobs.retry(job_id)
+    assert not {"cost_uusd", "cost_source"} & (await world.job(job_id)).keys()
+    await world.play()
+    job = await world.job(job_id)
+    assert (job["state"], job.get("cost_uusd")) == ("failed", None)
+    assert world.owner.ledger[job_id, 1, "capture"].amount_uusd == 7
+
+
 async def test_page_lists_newest_first_by_project_and_batch(world):
     ids = [await world.submit(batch_id="b") for _ in range(3)]
     await world.submit(project_id="p2")
@@ -185,15 +241,6 @@ async def test_page_lists_newest_first_by_project_and_batch(world):
     assert [job["_id"] for job in rest.items] == ids[:1]
     assert len((await world.jobs.page("p1", batch_id="b", state="queued")).items) == 3
     assert (await world.jobs.page("p1", state="failed")).items == []
-
-
-async def test_poke_polls_before_the_time(world):
-    job_id = await world.submit()
-    await world.step(job_id)
-    assert await world.jobs.poke("fake", f"v-{job_id}-1")
-    assert (await world.step(job_id))["state"] == "succeeded"
-    assert not await world.jobs.poke("fake", f"v-{job_id}-1")
-    assert not await world.jobs.poke("fake", "unknown")
 
 
 async def test_indexes_hold_one_job_per_provider_id():

@@ -24,6 +24,8 @@ from studio.providers import (
     ModelSpec,
     Providers,
     ProviderSpec,
+    limits,
+    registry,
 )
 
 pytestmark = pytest.mark.memory
@@ -119,6 +121,51 @@ def test_priority_decides_and_the_configuration_overrules_it(build):
     assert build(*specs, provider_order={"image": ["c"]}).get("image").name == "c"
 
 
+def test_known_cheaper_price_decides_where_order_and_priority_do_not(build, monkeypatch):
+    prices = {"a": None, "b": 9, "c": 4, "d": 1}
+    specs = [
+        spec(name, target=f"fake_vendors:{name}", priority=300 if name == "d" else 100) for name in prices
+    ]
+    for name, price in prices.items():
+        estimate = staticmethod(lambda request, price=price: Estimate(cost_uusd=price))
+        monkeypatch.setattr(
+            sys.modules["fake_vendors"], name, type(name, (Vendor,), {"estimate": estimate}), raising=False
+        )
+    request = GenerationRequest(job_id="x")
+    providers = build(*specs)
+    assert providers.get("image", request=request).name == "c"
+    assert providers.get("image", request=request, without=["c"]).name == "b"
+    assert providers.get("image", request=request, without=["b", "c"]).name == "a"
+    assert providers.get("image").name == "a"
+    assert build(*specs, provider_order={"image": ["b"]}).get("image", request=request).name == "b"
+    for _ in range(5):
+        providers.get("image", "c").breaker.failure()
+    assert providers.get("image", request=request).name == "b"
+
+
+def test_price_that_cannot_be_said_comes_last(build, monkeypatch):
+    def broken(request):
+        raise KeyError(request)
+
+    monkeypatch.setattr(
+        sys.modules["fake_vendors"], "Bad", type("Bad", (Vendor,), {"estimate": broken}), raising=False
+    )
+    providers = build(spec("a", target="fake_vendors:Bad"), spec("b"), spec("c", target="no:Where"))
+    assert providers.get("image", request=GenerationRequest(job_id="x")).name == "b"
+
+
+def test_price_of_a_usage_is_the_declared_one(build):
+    models = (ModelSpec("m1", "per_image", 4_000), ModelSpec("m2", "free"))
+    providers = build(spec("a", models=models))
+    bound = providers.get("image")
+    assert bound.price("m1", {"images": 2}) == 8_000
+    assert bound.price("m2", {}) == 0
+    assert bound.price("m1", {"credits": 2}) is None
+    assert bound.price(None, {"images": 2}) == 8_000  # a request without a name gets the first
+    assert providers.price("image", "gone", "m1", {"images": 2}) is None
+    assert bound.capabilities()["models"] == providers.describe()[0]["models"]
+
+
 def test_provider_out_of_order_is_passed_over(build):
     providers = build(spec("first", priority=1), spec("second", priority=2))
     for _ in range(5):
@@ -162,9 +209,9 @@ def test_description_carries_models_and_prices(build):
 
 def test_limit_is_shared_by_the_capabilities_of_one_provider(build):
     providers = build(spec("a"), spec("a", capability="voice"), spec("b"))
-    slots = [providers.get("image", "a")._slots, providers.get("voice", "a")._slots]
-    assert slots[0] is slots[1]
-    assert providers.get("image", "b")._slots is not slots[0]
+    limits = [providers.get("image", "a")._limits, providers.get("voice", "a")._limits]
+    assert limits[0] is limits[1]
+    assert providers.get("image", "b")._limits is not limits[0]
 
 
 async def test_preview_is_held_made_and_settled(build, owner):
@@ -232,3 +279,61 @@ async def test_cancelled_preview_is_settled(build, owner):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert owner.calls[-1][0] == "settle_cost"
+
+
+async def every_slot_taken(bound):
+    """Take what calls of `bound` there may be at a time."""
+    while not bound._limits._slots.locked():
+        await bound._limits._slots.acquire()
+
+
+async def test_preview_that_never_got_its_turn_is_released(build, owner, monkeypatch):
+    monkeypatch.setattr(limits, "WAIT_S", 0.1)
+    providers = build(spec("a", deadline_s=0.01))
+    await every_slot_taken(providers.get("image"))
+    async with asyncio.timeout(20):
+        with pytest.raises(ProviderUnavailableError) as caught:
+            await providers.generate_now("image", GenerationRequest(job_id="x"), ACTOR, "p1")
+    assert caught.value.code == limits.BUSY
+    assert owner.calls[-1][1].kind == "release"
+
+
+async def test_preview_cancelled_before_its_turn_is_released(build, owner):
+    providers = build(spec("a"))
+    bound = providers.get("image")
+    await every_slot_taken(bound)
+    waiting = asyncio.create_task(providers.generate_now("image", GenerationRequest(job_id="x"), ACTOR, "p1"))
+    while not bound._limits._slots._waiters:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert owner.calls[-1][1].kind == "release"
+
+
+async def test_wait_for_a_turn_is_no_part_of_the_deadline(build, owner):
+    build.script.append(Generation(provider_job_id="v", retry_after_s=0.001))
+    build.script.append(Generation(provider_job_id="v", state="succeeded", cost_uusd=4))
+    providers = build(spec("a", deadline_s=0.5))
+    bound = providers.get("image")
+    await every_slot_taken(bound)
+    asyncio.get_running_loop().call_later(0.6, bound._limits._slots.release)
+    await providers.generate_now("image", GenerationRequest(job_id="x"), ACTOR, "p1")
+    assert owner.calls[-1][1].amount_uusd == 4
+
+
+@pytest.mark.parametrize(("away", "settled"), [(0, 1), (2, 3), (9, 4)])
+async def test_owner_of_cost_who_is_away_is_told_again(build, owner, monkeypatch, away, settled):
+    monkeypatch.setattr(registry, "SETTLE_AGAIN_S", (0, 0, 0))
+    build.script.append(Generation(provider_job_id="v", state="succeeded", cost_uusd=4))
+    answers = iter([False] * away)
+    first = owner.first
+
+    async def sometimes(hook, payload):
+        said = await first(hook, payload)
+        return next(answers, said) if hook == "settle_cost" else said
+
+    monkeypatch.setattr(owner, "first", sometimes)
+    await build(spec("a")).generate_now("image", GenerationRequest(job_id="x"), ACTOR, "p1")
+    kinds = [payload.kind for hook, payload in owner.calls if hook == "settle_cost"]
+    assert kinds == ["capture"] * settled

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from studio.breaker import Breaker
 from studio.errors import (
     DeadlineExceededError,
     NotFoundError,
@@ -15,16 +14,8 @@ from studio.errors import (
     RateLimitedError,
     StorageFullError,
 )
-from studio.providers import BoundProvider, ProviderSpec
 
 pytestmark = pytest.mark.memory
-
-
-class Time:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 class Target:
@@ -41,18 +32,6 @@ class Target:
 
     def estimate(self, request):
         return request
-
-
-@pytest.fixture
-def bind():
-    def build(target, *, slots=8, **spec):
-        time = Time()
-        declared = ProviderSpec("fake", "image", "x:y", **spec)
-        bound = BoundProvider("p", declared, target, asyncio.Semaphore(slots), Breaker(clock=time))
-        bound.time = time
-        return bound
-
-    return build
 
 
 @pytest.mark.parametrize(

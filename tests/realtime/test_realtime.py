@@ -287,3 +287,25 @@ async def test_stop_closes_the_transports(make):
     await realtime.stop()
     assert recorder.closed
     assert len(recorder.messages) == 1
+
+
+async def test_a_successor_takes_the_new_events_and_the_old_transport_keeps_the_legacy_ones(make):
+    old, new, third = Recorder("socketio"), Recorder("centrifugo"), Recorder("sse")
+    new.succeeds = "socketio"
+    realtime = await make(old, new, third)
+    for event in ("assetGenResponse", "note"):
+        realtime.publish("ann", event, {})
+    await realtime.flush()
+    assert [m.event for m in old.messages] == ["assetGenResponse"]
+    assert [m.event for m in new.messages] == ["note"]
+    assert [m.event for m in third.messages] == ["assetGenResponse", "note"]
+
+
+async def test_a_successor_of_nobody_takes_all(make):
+    new = Recorder("centrifugo")
+    new.succeeds = "socketio"
+    realtime = await make(new)
+    for event in ("assetGenResponse", "note"):
+        realtime.publish("ann", event, {})
+    await realtime.flush()
+    assert [m.event for m in new.messages] == ["assetGenResponse", "note"]

@@ -5,6 +5,7 @@ clients bring some more, and then everything that a stranger or an operator can 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -54,13 +55,19 @@ def secret_settings():
 def _secrets_of(model, path):
     for name, field in model.model_fields.items():
         below = f"{path}.{name}".lstrip(".")
-        kinds = [field.annotation, *get_args(field.annotation)]
+        kinds = list(_kinds_of(field.annotation))
         if SecretStr in kinds:
             yield below
         below += ".canary" * (get_origin(field.annotation) is dict)
         for kind in kinds:
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from _secrets_of(kind, below)
+
+
+def _kinds_of(annotation):
+    yield annotation
+    for part in get_args(annotation):
+        yield from _kinds_of(part)
 
 
 class Installation:
@@ -98,9 +105,10 @@ class Installation:
             "STUDIO_LEAKY__KEY": self.canary("leaky"),
         } | more
 
-    def canary(self, name):
-        """Return a new secret that no text holds by chance."""
+    def canary(self, name, *, whsec=False):
+        """Return a new secret that no text holds by chance; with `whsec` in the form of Standard Webhooks."""
         value = f"canary-{name.replace('_', '-')}-{secrets.token_hex(16)}"
+        value = f"whsec_{base64.b64encode(value.encode()).decode()}" if whsec else value
         self.canaries[name] = value
         return value
 
@@ -108,7 +116,7 @@ class Installation:
         """Put a canary in every secret setting that is no address of a server."""
         for path in sorted(set(secret_settings()) - ADDRESSES):
             variable = "STUDIO_" + path.upper().replace(".", "__")
-            self.environ.setdefault(variable, self.canary(path))
+            self.environ.setdefault(variable, self.canary(path, whsec=path.endswith(".webhook_secret")))
 
     @property
     def log(self):

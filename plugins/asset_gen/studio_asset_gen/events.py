@@ -49,8 +49,8 @@ class JobEvents:
         """Order the line again in its next fallback voice; that job has one fallback less."""
         given, code = job["input"], (job.get("error") or {}).get("code")
         fallbacks = given.get("fallbacks") or []
-        if not fallbacks or code in NOT_BY_ANOTHER:
-            return
+        if not fallbacks or code in NOT_BY_ANOTHER or job.get("cost_source") == "unknown":
+            return  # what may have been charged already is for the user to decide
         choice, *rest = fallbacks
         order = JobOrder(
             job["kind"],
@@ -61,7 +61,8 @@ class JobEvents:
             batch_id=job.get("batch_id"),
             dedupe_hash=f"fallback:{job['_id']}:{job['attempt']}",
         )
-        actor = Actor(job["user_id"])
+        key = job.get("api_key_id")
+        actor = Actor(job["user_id"], kind="api_key" if key else "user", session_id=key)
         try:
             await self._ctx.jobs.submit(actor, order)
         except StudioError as error:

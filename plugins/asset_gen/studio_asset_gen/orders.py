@@ -170,8 +170,10 @@ class Orders:
         try:
             return [await self._ctx.jobs.submit(actor, orders[0], idempotency_key=idempotency_key)]
         except IdempotencyError:  # the first run broke off after its order, and planned with one take less
-            mine = {"user_id": actor.user_id, "idempotency_key": idempotency_key}
-            return await self._ctx.database["jobs"].find(mine)
+            first = await self._ctx.jobs.of_key(actor, idempotency_key)
+            if first is None:
+                raise
+            return [first]
 
     # ------------------------------------------------------------ prices
 
@@ -190,9 +192,11 @@ class Orders:
     async def _price(
         self, kind: AssetKind, order: JobOrder, provider: str | None, model: str | None = None
     ) -> Doc:
-        bound = self._ctx.providers.get(kind.capability, provider, model or order.model)
-        job = {"_id": "estimate", "attempt": 1, "model": model or order.model, "input": order.input}
-        answer = bound.estimate(await kind.request(job))
+        named = model or order.model
+        job = {"_id": "estimate", "attempt": 1, "model": named, "input": order.input}
+        request = await kind.request(job)
+        bound = self._ctx.providers.get(kind.capability, provider, named, request=request)
+        answer = bound.estimate(request)
         kept = {"kind": kind.name, "provider": bound.name, "model": job["model"], "count": 1}
         return {**kept, "cost_uusd": answer.cost_uusd, "note": answer.note}
 

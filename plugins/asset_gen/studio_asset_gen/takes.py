@@ -33,6 +33,8 @@ SLICE = 100
 """$in takes at most 100 values."""
 TAKE_TRIES = 60
 DOWNLOAD_S = 120
+LARGEST = {"image": 50_000_000, "audio": 100_000_000, "video": 500_000_000, "document": 50_000_000}
+"""Bytes of a vendor's file; the kernel has refused one that is on none of the vendor's hosts."""
 SUFFIX = {
     "image/png": ".png",
     "image/jpeg": ".jpg",
@@ -169,7 +171,8 @@ class AssetStore:
             target = Path(folder) / f"result{SUFFIX.get(file.mime, '')}"
             if self._downloads is None:
                 self._downloads = self._ctx.http.client("asset_gen.results", deadline_s=DOWNLOAD_S)
-            await self._downloads.download(file.url or "", target)
+            cap = LARGEST.get(media_of(file.mime), LARGEST["document"])
+            await self._downloads.download(file.url or "", target, max_bytes=cap)
             yield target
 
     def _draft(self, job: Doc, generation: Generation, number: int, slots: Sequence[str]) -> Doc:

@@ -86,10 +86,10 @@ async def test_outage_of_one_medium_blocks_only_its_slots(world, story, monkeypa
     providers = world.services.providers
     original = providers.get
 
-    def get(capability, *args):
+    def get(capability, *args, **choice):
         if capability == "voice":
             raise ProviderUnavailableError("no voice today")
-        return original(capability, *args)
+        return original(capability, *args, **choice)
 
     monkeypatch.setattr(providers, "get", get)
     answer = await story.batch("panels", "voices")

@@ -78,6 +78,19 @@ async def test_repeated_idempotency_key_gives_the_same_job(world, story):
     assert first.json["job"]["id"] == second.json["job"]["id"]
 
 
+async def test_key_that_met_a_running_job_gives_that_job_for_ever(world, story):
+    world.fakes.hold = True
+    body, headers = {"target": story.target(0)}, {"Idempotency-Key": f"m-{story.id}"}
+    first = await world.post(f"{BASE}/generate", body)
+    met = await world.post(f"{BASE}/generate", body, headers=headers)
+    world.fakes.finish()
+    await world.settle()
+    broken_off = {"$unset": {"status": ""}, "$set": {"until": 0}}  # before its answer was kept
+    await world.db["idempotency_keys"].update({"status": {"$gt": 0}}, broken_off, many=True)
+    again = await world.post(f"{BASE}/generate", body, headers=headers)
+    assert first.json["job"]["id"] == met.json["job"]["id"] == again.json["job"]["id"]
+
+
 async def test_unknown_slot_is_refused_with_those_there_are(world, story):
     answer = await world.post(f"{BASE}/generate", {"target": story.target(0, "poster")})
     assert (answer.status, answer.json["code"]) == (422, "unknown_slot")

@@ -201,7 +201,8 @@ async def test_result_at_a_vendors_address_is_copied_first(world, story, monkeyp
     from studio_asset_gen.takes import AssetStore
 
     class Client:
-        async def download(self, url, target):
+        async def download(self, url, target, *, max_bytes):
+            assert max_bytes == 50_000_000
             target.write_bytes(f"from {url}".encode())
 
     monkeypatch.setattr(type(world.services.http), "client", lambda *_, **__: Client())

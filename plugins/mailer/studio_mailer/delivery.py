@@ -92,7 +92,9 @@ class Delivery:
     def _provider(self) -> Any:
         """Return who sends, None while nobody can: waiting costs no tries."""
         try:
-            provider = self._ctx.providers.get("mail")
+            provider = self._ctx.providers.get(
+                "mail", steady=True
+            )  # a folder is no place to send it meanwhile
         except ProviderUnavailableError as error:
             self._ctx.log.warning("mails_wait", detail=error.detail)
             return None

@@ -60,7 +60,7 @@ class MailService:
     async def send_now(self, template: str, to: str, values: Mapping[str, Any], *, key: str) -> None:
         """Send past the outbox; raises what the provider raises."""
         mail = self._renderer.mail(template, to, self._renderer.checked(template, values))
-        await self._ctx.providers.get("mail").send(mail, idempotency_key=_key(key))
+        await self._ctx.providers.get("mail", steady=True).send(mail, idempotency_key=_key(key))
 
     async def list_mails(self, query: MailQuery) -> Page:
         """Return one page, newest first."""

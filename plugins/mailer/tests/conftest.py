@@ -82,8 +82,8 @@ class Office:
         )
         self.box = self.database["mail_outbox"]
 
-    def _provider(self, capability):
-        assert capability == "mail"
+    def _provider(self, capability, *, steady):
+        assert (capability, steady) == ("mail", True)
         if not self.open:
             raise ProviderUnavailableError("No post office here.")
         return self.post

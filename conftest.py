@@ -1,4 +1,4 @@
-"""The end of every test run: what each kind of test costs and, on GitHub, a note at the line of each failure."""
+"""What all tests share: the fakes of vendors; at the end what each kind costs and, on GitHub, where it failed."""
 
 from __future__ import annotations
 
@@ -54,28 +54,24 @@ class Costs:
             cost.functions.add(report.nodeid.partition("[")[0])
 
 
-class Fakes:
-    """The fakes of vendors, for the tests of every plugin."""
+@pytest.fixture(scope="session")
+def load_fake():
+    """Return a function that loads `tests/peers/fakes/<vendor>.py`, once per run, for the tests of every plugin."""
 
-    @pytest.fixture(scope="session")
-    def load_fake(self):
-        """Return a function that loads `tests/peers/fakes/<vendor>.py`, once per run."""
+    def load(vendor):
+        name = f"studio_fakes_{vendor}"
+        if name not in sys.modules:
+            path = Path(__file__).parent / "tests" / "peers" / "fakes" / f"{vendor}.py"
+            spec = importlib.util.spec_from_file_location(name, path)
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        return sys.modules[name]
 
-        def load(vendor):
-            name = f"studio_fakes_{vendor}"
-            if name not in sys.modules:
-                path = Path(__file__).parent / "peers" / "fakes" / f"{vendor}.py"
-                spec = importlib.util.spec_from_file_location(name, path)
-                sys.modules[name] = importlib.util.module_from_spec(spec)
-                spec.loader.exec_module(sys.modules[name])
-            return sys.modules[name]
-
-        return load
+    return load
 
 
 def pytest_configure(config):
     config.pluginmanager.register(Costs(), "costs")
-    config.pluginmanager.register(Fakes(), "fakes")
 
 
 def table(costs):

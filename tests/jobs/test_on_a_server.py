@@ -1,0 +1,34 @@
+"""What the engine asks of the database, on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from studio.jobs import JOBS_COLLECTION
+from studio.providers import WebhookNews
+
+pytestmark = pytest.mark.database
+
+
+async def test_one_job_of_a_user_is_under_way_and_one_of_many_calls_counts(make_world, database, say):
+    database.declare([("studio", JOBS_COLLECTION)])
+    await database.ensure()
+    world = make_world(database=database, user_concurrency=1, public_url="https://studio.example")
+    first, second = await world.submit(), await world.submit()
+    assert (await world.step(first))["state"] == "submitted"
+    assert (await world.step(second))["state"] == "queued"
+    job = await world.job(first)
+    news = WebhookNews(
+        delivery_id="d", provider_job_id=job["provider_job_id"], generation=say.done(cost_uusd=4)
+    )
+    processes = [world.process(f"p{n}") for n in range(10)]
+    answers = await asyncio.gather(*(p.hear("fake", news, job["callback_token"]) for p in processes))
+    assert sorted(answers) == ["heard", *["ignored"] * 9]
+    assert (await world.step(second))["state"] == "queued"
+    assert (await world.step(first))["state"] == "succeeded"
+    assert world.accepted == [(first, False)]
+    assert world.owner.kinds(first) == [(1, "capture")]
+    world.clock.ms += 2_000
+    assert (await world.step(second))["state"] == "submitted"
