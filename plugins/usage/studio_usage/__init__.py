@@ -1,0 +1,1 @@
+"""Money: an append-only ledger, budgets that refuse, and the equality of both."""
