@@ -1,0 +1,1 @@
+"""Webhooks of Studio: vendors' calls to us, and ours to others."""

@@ -1,0 +1,104 @@
+"""Sends a delivery: signed anew for each try, under the same id, with the same body."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from standardwebhooks.webhooks import Webhook
+
+from studio import StudioError, now_ms
+from studio_webhooks.addresses import host_of
+from studio_webhooks.events import TEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from studio import Doc, PluginContext
+    from studio_webhooks.endpoints import EndpointService
+    from studio_webhooks.settings import WebhooksSettings
+
+    Change = Mapping[str, Any]
+
+ANSWER_BYTES = 1_000_000
+"""An answer is read up to here and kept nowhere: it could be another system's secret."""
+FAILURES = range(400, 600)
+RETRY_AFTER_CAP_S = 86_400.0
+
+
+class Sender:
+    """Handles due deliveries. `chance(low, high)` draws the jitter; `clock` is in UTC ms."""
+
+    def __init__(
+        self,
+        ctx: PluginContext,
+        settings: WebhooksSettings,
+        endpoints: EndpointService,
+        *,
+        clock: Callable[[], int] = now_ms,
+        chance: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._ctx, self._settings, self._endpoints = ctx, settings, endpoints
+        self._clock, self._chance = clock, chance
+        self._http = ctx.http.client(
+            "webhooks", None, settings.timeout_s, ANSWER_BYTES, allow_private=settings.private_hosts
+        )
+
+    async def handle(self, delivery: Doc) -> Change:
+        """Try once; return how the delivery changes."""
+        endpoint = await self._endpoints.find(delivery["endpoint_id"])
+        if endpoint is None or not (endpoint["enabled"] or delivery["type"] == TEST):
+            return {"$set": {"state": "dead", "next_at": 0, "error": "This webhook is off."}}
+        start = time.perf_counter()
+        status, error, wait_s = await self._try(endpoint, delivery)
+        seen = {"status": status, "duration_ms": round((time.perf_counter() - start) * 1000)}
+        if not error:
+            await self._endpoints.succeeded(endpoint)
+            done = {"state": "delivered", "delivered_at": self._clock(), "next_at": 0}
+            return {"$set": seen | done, "$unset": {"error": ""}}
+        gone = status == HTTPStatus.GONE
+        await self._endpoints.failed(endpoint, gone=gone)
+        return {"$set": seen | {"error": error} | self._next(delivery, endpoint, wait_s, gone=gone)}
+
+    async def _try(self, endpoint: Doc, delivery: Doc) -> tuple[int | None, str, float]:
+        """Return (status, what went wrong, seconds to wait at least)."""
+        headers = self.signed(endpoint, delivery["_id"], delivery["body"])
+        try:
+            answer = await self._http.request(
+                "POST", endpoint["url"], headers=headers, content=delivery["body"].encode(), returned=FAILURES
+            )
+        except StudioError as error:
+            return None, error.detail, error.retry_after or 0.0
+        finally:
+            self._http.breaker.success()  # shared by all endpoints: each waits by its own schedule instead
+        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            return answer.status, "", 0.0
+        after = answer.headers.get("retry-after", "")
+        wait_s = float(after) if after.isascii() and after.isdigit() else 0.0
+        return answer.status, f"It answered {answer.status}.", min(wait_s, RETRY_AFTER_CAP_S)
+
+    def signed(self, endpoint: Doc, message_id: str, body: str) -> dict[str, str]:
+        """Return the headers of Standard Webhooks; after a rotation the old secret signs too, for a day."""
+        now = self._clock()
+        at = datetime.fromtimestamp(now / 1000, UTC)
+        secrets = [endpoint["secret"]]
+        if endpoint.get("old_until", 0) > now:
+            secrets.append(endpoint["old_secret"])
+        return {
+            "Content-Type": "application/json",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": " ".join(Webhook(secret).sign(message_id, at, body) for secret in secrets),
+        }
+
+    def _next(self, delivery: Doc, endpoint: Doc, wait_s: float, *, gone: bool) -> Doc:
+        number, schedule = delivery["attempts"] - 1, self._settings.resend_s
+        host, last = host_of(endpoint["url"]), gone or number >= len(schedule)
+        self._ctx.log.warning("webhook_not_taken", delivery_id=delivery["_id"], host=host, last=last)
+        if last:
+            return {"state": "dead", "next_at": 0}
+        delay_s = max(wait_s, schedule[number] * self._chance(0.9, 1.1))
+        return {"next_at": self._clock() + int(delay_s * 1000)}
