@@ -1,0 +1,1 @@
+"""xAI: chat, pictures, edits and videos of the Grok models."""

@@ -1,0 +1,96 @@
+"""The plugin's providers before a fake of xAI, and before a vendor that gives one canned answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import structlog
+from aiohttp import web
+
+from studio import ChatMessage, ChatRequest, PluginContext
+from studio.testing.kit import HttpClients, Metrics, Services, Settings
+from studio.testing.vendor import FakeVendor
+from studio_xai.chat import XaiChatModel
+from studio_xai.image import XaiImageEditor, XaiImageGenerator
+from studio_xai.settings import XaiSettings
+from studio_xai.video import XaiVideoGenerator
+
+PAYLOADS = Path(__file__).parent / "payloads"
+KINDS = {
+    "chat": XaiChatModel,
+    "image": XaiImageGenerator,
+    "image_edit": XaiImageEditor,
+    "video": XaiVideoGenerator,
+}
+
+
+class Canned(FakeVendor):
+    """Gives the same answer to everything; None is an empty body."""
+
+    def __init__(self, status, body, headers=None):
+        super().__init__()
+        text = body if isinstance(body, str) else "" if body is None else json.dumps(body)
+        self._made = status, text, headers or {}
+
+    def routes(self):
+        return [web.route("*", "/{any:.*}", self._answer)]
+
+    async def _answer(self, request):
+        status, text, headers = self._made
+        return web.Response(status=status, text=text, headers=headers)
+
+
+@pytest.fixture(scope="session")
+def xai_fakes(load_fake):
+    return load_fake("xai")
+
+
+@pytest.fixture
+async def provider():
+    """Return a function that makes a provider before a fake."""
+    services = Services()
+    services.metrics = Metrics()
+    services.http = HttpClients(Settings(), services.metrics)
+
+    def make(capability, fake, **changed):
+        named = {"api_key": "xai-fake-0123456789abcdef", "base_url": f"{fake.url}/v1", "allow_private": True}
+        return KINDS[capability](
+            PluginContext("xai", services, XaiSettings(**named | changed), structlog.get_logger())
+        )
+
+    yield make
+    await services.http.close()
+
+
+@pytest.fixture
+async def fake(xai_fakes):
+    vendor = xai_fakes.FakeXai()
+    async with vendor.serving():
+        yield vendor
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """Return a function that writes a picture, by its first bytes at least."""
+
+    def make(name="panel.png"):
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + name.encode())
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tools():
+    return SimpleNamespace(canned=Canned, ask=ask, payload=payload)
+
+
+def ask(text="hi", **more):
+    return ChatRequest(job_id="job1-1", messages=(ChatMessage(role="user", text=text),), **more)
+
+
+def payload(name):
+    return json.loads((PAYLOADS / f"{name}.json").read_text())
