@@ -1,0 +1,1 @@
+"""fal.ai as a provider of Studio."""

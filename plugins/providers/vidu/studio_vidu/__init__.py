@@ -1,0 +1,1 @@
+"""Vidu as a provider of Studio."""
