@@ -1,0 +1,1 @@
+"""Files in Backblaze B2."""
