@@ -35,12 +35,21 @@ def program():
 
 @pytest.fixture(scope="session")
 def node_script(program, tmp_path_factory):
-    """Return a function that copies a script of this folder beside the package it imports."""
+    """Return a function that copies a script of this folder beside the packages it imports."""
 
-    def install(script, package):
+    def install(script, *packages):
         program("node")
         folder = tmp_path_factory.mktemp("node")
-        npm = (program("npm"), "install", "--silent", "--no-fund", "--no-audit", "--prefix", folder, package)
+        npm = (
+            program("npm"),
+            "install",
+            "--silent",
+            "--no-fund",
+            "--no-audit",
+            "--prefix",
+            folder,
+            *packages,
+        )
         for number in range(TRIES):
             time.sleep(number * 2)  # a registry that is busy gets a pause
             try:
@@ -49,7 +58,7 @@ def node_script(program, tmp_path_factory):
                 why = str(error.stderr or error)[-500:]
             else:
                 return shutil.copy(HERE / script, folder)
-        return missing(f"npm does not give {package}: {why}")
+        return missing(f"npm does not give {', '.join(packages)}: {why}")
 
     return install
 

@@ -53,6 +53,8 @@ async def installation(folder):
         "STUDIO_AUTH__OTP_INTERVAL_S": "0",
         "STUDIO_AUTH__ADMINS": json.dumps([ADDRESS]),
         "STUDIO_LOGGING__LEVEL": "error",
+        "STUDIO_PASSWORD__ENABLED": "true",
+        "STUDIO_PLUGINS__DISABLED": '["centrifugo"]',  # it says 503 where no Centrifugo runs
         **{f"STUDIO_LIMITS__{rate}": "1000000/1" for rate in ("ALL", "CREATE", "AUTH", "REFRESH", "MAIL")},
     }
     with (folder / "server.log").open("wb") as log:

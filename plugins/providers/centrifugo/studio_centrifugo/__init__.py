@@ -1,0 +1,1 @@
+"""Realtime through Centrifugo, the successor of Socket.IO."""

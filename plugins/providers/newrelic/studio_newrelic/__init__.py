@@ -1,0 +1,1 @@
+"""Errors and ended jobs, forwarded to New Relic."""

@@ -1,0 +1,1 @@
+"""Pipelines as deployments of a Prefect server."""

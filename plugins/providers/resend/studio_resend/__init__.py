@@ -1,0 +1,1 @@
+"""Mail through Resend, and its news of deliveries."""
