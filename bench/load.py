@@ -8,7 +8,6 @@ from /proc at both ends of the measured window, so that start, probe and warm-up
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import os
 import re
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -47,6 +46,7 @@ class Job:
     warmup_s: float
     duration_s: float
     cores: list[int]
+    secret: str = work.SECRET
 
 
 class Window:
@@ -91,8 +91,8 @@ class Window:
 class Connection(asyncio.Protocol):
     """One signed-in user: sends the next request when the last response is complete."""
 
-    def __init__(self, window: Window, requests: list[bytes], status: int) -> None:
-        self.window, self.requests = window, itertools.cycle(requests)
+    def __init__(self, window: Window, requests: Iterator[bytes], status: int) -> None:
+        self.window, self.requests = window, requests
         self.status, self.length = f"HTTP/1.1 {status} ".encode(), window.job.body_length
         self.head, self.missing, self.sent = b"", 0, 0
 
@@ -140,7 +140,8 @@ async def measure(job: Job) -> dict[str, float | int]:
     loop = asyncio.get_running_loop()
     window = Window(job, loop.create_future())
     connections = [
-        Connection(window, scenario.requests(job.port, token), scenario.status) for token in job.tokens
+        Connection(window, scenario.requests(job.port, token, job.secret), scenario.status)
+        for token in job.tokens
     ]
     async with asyncio.timeout(job.warmup_s + job.duration_s + 10):
         for one in connections:

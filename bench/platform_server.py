@@ -60,6 +60,7 @@ def variables(*, stored: bool) -> dict[str, str]:
     given = {name: value for name, value in given.items() if name not in ("MONGODB_URL", "REDIS_URL")}
     unused = {} if stored else {"STUDIO_DATABASE__URL": "mongodb://127.0.0.1:1"}
     lifted = {f"STUDIO_LIMITS__{rate}": "1000000000/10" for rate in ("ALL", "CREATE", "AUTH", "MAIL")}
+    given["STUDIO_AUTH__SECRET"] = work.SECRET
     return given | unused | lifted | {"STUDIO_ENV": "development", "STUDIO_CONFIG_DIR": "config"}
 
 
@@ -94,7 +95,7 @@ async def prepare(studio: Studio, address: str) -> None:
         project, tokens, outsider = await add_people(Client(session, address, Path(".studio/outbox")))
     studio.services.provided[Store][1].project_id = project
     if path := os.environ.get("BENCH_TOKENS"):
-        content = json.dumps({"tokens": tokens, "outsider": outsider})
+        content = json.dumps({"tokens": tokens, "outsider": outsider, "secret": work.SECRET})
         Path(path).write_text(content)
 
 

@@ -123,19 +123,19 @@ def running(server: Server, plan: Plan, folder: Path) -> Iterator[tuple[subproce
         stop(process)
 
 
-def read_tokens(folder: Path) -> tuple[list[str], str]:
-    """Tokens of the connections and of the user without the permission.
+def read_tokens(folder: Path) -> tuple[list[str], str, str]:
+    """Tokens of the connections and of the user without the permission, and what signs them.
 
-    A server whose tokens are its own writes {"tokens": [...], "outsider": "..."} to the file that
-    BENCH_TOKENS names before it answers /healthz; the others accept those of `work.py`.
+    A server whose tokens are its own writes {"tokens": [...], "outsider": "...", "secret": "..."} to the file
+    that BENCH_TOKENS names before it answers /healthz; the others accept those of `work.py`.
     """
     path = folder / "tokens.json"
     if not path.exists():
-        return [work.make_token(user) for user in work.USERS], work.make_token(work.OUTSIDER)
+        return [work.make_token(user) for user in work.USERS], work.make_token(work.OUTSIDER), work.SECRET
     own = json.loads(path.read_text())
     if len(set(own["tokens"])) != work.CONNECTIONS:
         raise BenchError(f"{path.name} of the server must hold {work.CONNECTIONS} different tokens")
-    return own["tokens"], own["outsider"]
+    return own["tokens"], own["outsider"], own["secret"]
 
 
 def load(plan: Plan, job: dict[str, Any]) -> Result:
@@ -158,9 +158,9 @@ def measure_server(server: Server, plan: Plan) -> dict[str, Result]:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         with running(server, plan, folder) as (process, port):
-            tokens, outsider = read_tokens(folder)
+            tokens, outsider, secret = read_tokens(folder)
             lengths = verify_server(port, server, tokens, outsider)
-            job = {"port": port, "server_pid": process.pid, "tokens": tokens}
+            job = {"port": port, "server_pid": process.pid, "tokens": tokens, "secret": secret}
             return {
                 key: load(plan, job | {"scenario": key, "body_length": length})
                 for key, length in lengths.items()
@@ -201,6 +201,7 @@ class Row:
     cpu_us: Spread
     p50_ms: Spread
     p99_ms: Spread
+    requests: Spread
     rps_ratio: Spread | None
     cpu_ratio: Spread | None
     load_bound: bool
@@ -217,6 +218,7 @@ def make_row(server: str, mine: list[Result], base: list[Result] | None) -> Row:
         cpu_us=spread("cpu_us"),
         p50_ms=spread("p50_ms"),
         p99_ms=spread("p99_ms"),
+        requests=spread("requests"),
         rps_ratio=Spread.of([one["rps"] / other["rps"] for one, other in pairs]) if pairs else None,
         cpu_ratio=Spread.of([other["cpu_us"] / one["cpu_us"] for one, other in pairs]) if pairs else None,
         load_bound=spread("load_busy").median > SATURATED,
@@ -241,6 +243,15 @@ def verdict(scenario: work.Scenario, rows: list[Row]) -> str:
     return f"  studio {mine.median:.2f} x, target {scenario.target} x: {reached}{behind}"
 
 
+def tokens_line(scenario: work.Scenario, rows: list[Row]) -> str:
+    """How many requests showed a token that the platform had verified before."""
+    mine = next((row for row in rows if row.server in ("studio", "embedded")), None)
+    if mine is None or not scenario.authenticated:
+        return ""
+    seen = 0.0 if scenario.renews else 100 * (1 - work.CONNECTIONS / mine.requests.median)
+    return f"  {seen:.2f} % of the requests showed a token that had been verified before"
+
+
 def print_rows(scenario: work.Scenario, rows: list[Row]) -> None:
     print(f"\n{scenario.title}")
     print(
@@ -254,7 +265,7 @@ def print_rows(scenario: work.Scenario, rows: list[Row]) -> None:
             f"  {row.server:8} {row.rps.show(0):>24} {row.cpu_us.show(0):>20} {ratios[0]:>18} {ratios[1]:>18}"
             f" {tail:>14}{note}"
         )
-    if line := verdict(scenario, rows):
+    for line in filter(None, (verdict(scenario, rows), tokens_line(scenario, rows))):
         print(line)
 
 

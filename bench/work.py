@@ -13,14 +13,19 @@ the refusals before any load.
 
 from __future__ import annotations
 
+import base64
+import hmac
 import itertools
 import json
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Document = dict[str, Any]
 
@@ -160,6 +165,20 @@ def make_token(user: str, life_s: int = TOKEN_LIFE_S, secret: str = SECRET) -> s
     return jwt.encode(claims, secret, ALGORITHM)
 
 
+def renewed(token: str, secret: str) -> Iterator[str]:
+    """Yield tokens of the same session without end, each as if it had just been issued: another `jti`, signed anew."""
+    head, payload, _ = token.split(".")
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    start = time.time_ns()
+    for number in itertools.count():
+        body = f"{head}.{_encoded(compact(claims | {'jti': f'{start}-{number}'}))}"
+        yield f"{body}.{_encoded(hmac.digest(secret.encode(), body.encode(), 'sha256'))}"
+
+
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
 @dataclass(frozen=True)
 class Scenario:
     """One kind of request; `target` is requests per second as a multiple of bare aiohttp."""
@@ -172,6 +191,8 @@ class Scenario:
     target: float | None
     authenticated: bool = True
     compared: bool = True
+    renews: bool = False
+    """Every request brings a token that the server has not seen."""
 
     def paths(self) -> list[str]:
         """Concrete paths a connection cycles through: a document read meets every document."""
@@ -182,8 +203,14 @@ class Scenario:
     def body(self) -> bytes:
         return compact(make_body()) if self.method == "POST" else b""
 
-    def requests(self, port: int, token: str) -> list[bytes]:
-        """Complete HTTP/1.1 requests of one signed-in user, one per path."""
+    def requests(self, port: int, token: str, secret: str) -> Iterator[bytes]:
+        """Complete HTTP/1.1 requests of one signed-in user without end, one path after the other."""
+        if not self.renews:
+            return itertools.cycle(self._with(port, token, self.paths()))
+        fresh = zip(itertools.cycle(self.paths()), renewed(token, secret), strict=False)
+        return (self._with(port, other, [path])[0] for path, other in fresh)
+
+    def _with(self, port: int, token: str, paths: list[str]) -> list[bytes]:
         body = self.body()
         lines = [f"Host: 127.0.0.1:{port}", "Accept: application/json"]
         if self.authenticated:
@@ -191,13 +218,22 @@ class Scenario:
         if body:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         tail = ("\r\n".join(lines) + "\r\n\r\n").encode() + body
-        return [f"{self.method} {path} HTTP/1.1\r\n".encode() + tail for path in self.paths()]
+        return [f"{self.method} {path} HTTP/1.1\r\n".encode() + tail for path in paths]
 
 
 SCENARIOS = (
     Scenario("health", "(a) GET /healthz", "GET", "/healthz", 200, 1.1, authenticated=False),
     Scenario(
-        "read", "(b) authenticated read, 2 KB, memory", "GET", "/bench/documents/{document_id}", 200, 1.5
+        "read", "(b) authenticated read, 2 KB, memory", "GET", "/bench/documents/{document_id}", 200, 3.5
+    ),
+    Scenario(
+        "read_new",
+        "(b+) the same, every token new",
+        "GET",
+        "/bench/documents/{document_id}",
+        200,
+        1.5,
+        renews=True,
     ),
     Scenario("post", "(c) validated POST, 1 KB", "POST", f"{OPEN}/documents", 201, 1.2, authenticated=False),
     Scenario(

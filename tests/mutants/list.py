@@ -24,6 +24,7 @@ class Mutant:
 
 
 AUTH, KEYS, OTP = (f"plugins/auth/studio_auth/{name}.py" for name in ("service", "keys", "otp"))
+OIDC, OIDC_CLIENT = (f"plugins/oidc/studio_oidc/{name}.py" for name in ("service", "client"))
 TYPED, SOCKETS = "studio/web/typed.py", "plugins/socketio/studio_socketio/transport.py"
 
 MUTANTS = (
@@ -77,6 +78,13 @@ MUTANTS = (
         ("tests/security/test_constant_time.py",),
     ),
     Mutant(
+        "seal-of-access-tokens",
+        "plugins/auth/studio_auth/tokens.py",
+        "        if not hmac.compare_digest(wanted.encode(), seal.encode()):\n",
+        "        if not wanted:\n",
+        ("plugins/auth/tests/test_tokens.py",),
+    ),
+    Mutant(
         "compare-as-bytes",
         "plugins/auth/studio_auth/tokens.py",
         "hmac.compare_digest(self._seal(body).encode(), seal.encode())",
@@ -100,7 +108,7 @@ MUTANTS = (
     Mutant(
         "refresh-reuse",
         AUTH,
-        '            await self._end({"_id": session_id})  # we made this token: two hold it, one of them a thief\n',
+        '            await self._end({"_id": session_id}, "session.reused" if lives else "session.ended")\n',
         "",
         ("plugins/auth/tests/test_sessions.py",),
     ),
@@ -149,8 +157,8 @@ MUTANTS = (
     Mutant(
         "extra-fields",
         "studio/model.py",
-        'populate_by_name=True, extra="forbid")',
-        'populate_by_name=True, extra="ignore")',
+        'populate_by_name=True,\n        extra="forbid",\n',
+        'populate_by_name=True,\n        extra="ignore",\n',
         (f"{CRAWLER}::test_extra_fields_are_refused_in_every_object_of_a_body",),
     ),
     Mutant(
@@ -193,9 +201,94 @@ MUTANTS = (
     Mutant(
         "socket-rooms",
         SOCKETS,
+        "timeout(CONNECT_S):\n"
         '                await self._ctx.auth.require(client.actor, "project:read", project)\n',
-        "                pass\n",
+        "timeout(CONNECT_S):\n                pass\n",
         ("plugins/socketio/tests/test_socketio.py",),
+    ),
+    Mutant(
+        "socket-of-a-session-that-ended-while-it-came",
+        SOCKETS,
+        '        self._ctx.spawn(self._look_again(sid, shown), "look-again")\n',
+        "",
+        ("plugins/socketio/tests/test_socketio.py",),
+    ),
+    Mutant(
+        "stream-of-a-session-that-ended-while-it-came",
+        "plugins/sse/studio_sse/handlers.py",
+        "        stream.end()\n    except StudioError",
+        "        pass\n    except StudioError",
+        ("plugins/sse/tests/test_events.py",),
+    ),
+    Mutant(
+        "power-over-own-roles",
+        "plugins/rbac/studio_rbac/own.py",
+        "        if not frozenset().union(*filter(None, permissions)) <= held:\n",
+        "        if not held:\n",
+        ("plugins/rbac/tests/test_own_roles_http.py",),
+    ),
+    Mutant(
+        "power-over-given-roles",
+        "plugins/projects/studio_projects/members.py",
+        "        if not given.union(*taken) <= held:\n",
+        "        if not held:\n",
+        ("plugins/projects/tests/test_collaborators_http.py",),
+    ),
+    Mutant(
+        "invited-address",
+        "plugins/projects/studio_projects/invitations.py",
+        'if user is None or elsewhere or user["email"] != member["email"]:',
+        "if user is None or elsewhere:",
+        ("plugins/projects/tests/test_invitations_http.py",),
+    ),
+    Mutant(
+        "oidc-browser",
+        OIDC,
+        'if flow is None or not known or not hmac.compare_digest(_hash(browser or ""), flow["browser"]):',
+        "if flow is None or not known:",
+        ("plugins/oidc/tests/test_oidc_http.py",),
+    ),
+    Mutant(
+        "oidc-single-use",
+        OIDC,
+        'return found if await kept.delete(found["_id"]) else None',
+        "return found",
+        ("plugins/oidc/tests/test_oidc_http.py",),
+    ),
+    Mutant(
+        "oidc-verified-address",
+        OIDC_CLIENT,
+        '    if verified is not True and verified != "true":  # some send it as text\n        return None\n',
+        "",
+        ("plugins/oidc/tests/test_oidc_http.py",),
+    ),
+    Mutant(
+        "oidc-nonce",
+        OIDC_CLIENT,
+        '                nonce={"essential": True, "value": nonce},\n',
+        "",
+        ("plugins/oidc/tests/test_oidc_tokens.py",),
+    ),
+    Mutant(
+        "oidc-audience",
+        OIDC_CLIENT,
+        '                aud={"essential": True, "value": self.settings.client_id},\n',
+        '                aud={"essential": True},\n',
+        ("plugins/oidc/tests/test_oidc_tokens.py",),
+    ),
+    Mutant(
+        "oidc-verifier",
+        OIDC_CLIENT,
+        '        form |= {"code_verifier": verifier}\n',
+        "",
+        ("plugins/oidc/tests/test_oidc_http.py",),
+    ),
+    Mutant(
+        "address-of-a-provider",
+        "studio/address_guard.py",
+        "if host not in self._allowed and not all(is_public(address) for address in addresses):",
+        "if host not in self._allowed and not addresses:",
+        ("tests/http_client/test_http_client.py",),
     ),
     Mutant(
         "socket-origins",

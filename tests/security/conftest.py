@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ MARK = "zq7canary"
 """Stands in everything that belongs to the owner, so that it can be found where it must not be."""
 KEY_SCOPE = "project:read"
 """What the API keys of the stage may."""
+OURS = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}(-\d+)*")
+"""An id that we have made: two people have the same one only where one sees what belongs to the other."""
 STORY = f"""Title: {MARK}
 
 INT. {MARK} KITCHEN - NIGHT
@@ -54,7 +57,8 @@ class Stage:
     viewer: Any
     admin: Any
     secret: frozenset[str]
-    """The owner's ids, learnt before the stranger came: in an answer to somebody else they are a leak."""
+    """The owner's ids, and nobody else's: in an answer to somebody else they are a leak. What the stranger could
+    read takes none of them away, else a list that shows everybody's things would excuse itself."""
     viewer_may: frozenset[str]
     platform: frozenset[str]
     """The permissions that only an admin holds."""
@@ -74,6 +78,8 @@ async def stage(tmp_path_factory):
     more = {"STUDIO_AUTH__ADMINS": '["admin@example.org"]', "STUDIO_PASSWORD__ENABLED": "true"}
     more |= {"STUDIO_OIDC__PROVIDERS__HOUSE__ISSUER": "https://id.example.org"}
     more |= {"STUDIO_OIDC__PROVIDERS__HOUSE__CLIENT_ID": "studio"}
+    more |= {"STUDIO_CENTRIFUGO__API_URL": "http://127.0.0.1:9/api", "STUDIO_CENTRIFUGO__API_KEY": "k" * 32}
+    more |= {"STUDIO_CENTRIFUGO__TOKEN_SECRET": "s" * 32}
     async with serving(folder, **more) as nobody, ClientSession(auto_decompress=True) as session:
         document = (await nobody.get("/api/openapi.json")).json
         api = crawl.Api(session, nobody._base, document)
@@ -100,8 +106,10 @@ async def stage(tmp_path_factory):
             newcomer, others[1], platform
         )  # what everybody sees, while the owner has nothing yet
         owner = await made_owner(f"{MARK}-owner@example.org", STORY)
-        secret = frozenset(owner.ids - newcomer.ids)
+        known = {client.user["id"] for client in (viewer, admin)}  # they work in everybody's projects
         stranger = await made_owner("stranger@example.org", STORY.replace(MARK, "plain"))
+        ours = {found for found in owner.ids if OURS.fullmatch(found)}  # not of voices, models, roles
+        secret = frozenset(ours - newcomer.ids - known)
         yield Stage(
             api, owner, stranger, *others, secret, may, platform, renew, another, KEY_SCOPE, nobody.studio
         )
@@ -127,21 +135,50 @@ async def seed(crawl: Any, nobody: Any, address: str, text: str) -> Any:
     assert (await client.put("/api/assetGen/voice-settings", voice)).status == 200
     viewer = await nobody.sign_in("viewer@example.org")
     await viewer.join(client, project["id"])
+    role = {**about, "key": "helper", "title": title, "permissions": ["story:read"]}
+    role_id = (await made(client, "/api/rbac/roles", role))["id"]
+    webhook = {
+        **about,
+        "url": "https://hooks.invalid/",
+        "eventTypes": ["webhook.deleted"],
+        "description": title,
+    }
+    endpoint = await made(client, "/api/webhooks/endpoints", webhook)
+    await made(client, f"/api/webhooks/endpoints/{endpoint['id']}/test", None)
+    if nobody.studio:  # else the Studio is another process, whose database is its own
+        await nobody.studio.services.database["webhook_inbox"].insert(vendors_call(title))
     key = await made(client, "/api/auth/api-keys", {"name": title, "scopes": [KEY_SCOPE]})
     found = crawl.Owner(address, client.tokens["accessToken"], key=key["key"])
     found.names |= {"project_id": project["id"], "story_id": story["id"], "shot_id": target["id"]}
+    found.names["role_id"] = role_id
     found.names["token"] = await invited(nobody, client)
     found.samples |= {
         "POST /api/assetGen/generate": {"target": target},
         "POST /api/assetGen/estimate": {"storyId": story["id"]},
         "POST /api/stories": {**about, "text": text},
         "POST /api/auth/api-keys": {"name": "Words", "scopes": [KEY_SCOPE]},
+        "POST /api/webhooks/endpoints": webhook,
+        "POST /api/rbac/roles": role | {"key": "another"},
         "PATCH /api/rbac/projects/{project_id}/collaborators/{collaborator_id}": {"roleKey": "viewer"},
     }
     for kind, parts in tree.items():
         found.segments[kind] = parts[0] if isinstance(parts, list) and parts else parts
     found.take(tree)
     return found
+
+
+def vendors_call(title: str) -> dict[str, Any]:
+    """Return a call that has been worked on, as the inbox keeps it: none of the stage's vendors calls by itself."""
+    call = {"provider": "vendor", "account": "", "delivery_id": new_id(), "kind": title, "state": "processed"}
+    call |= {
+        "lane": "vendor",
+        "attempts": 1,
+        "next_at": 0,
+        "received_at": 1,
+        "headers": {},
+        "body": title.encode(),
+    }
+    return call | {"news": '{"delivery_id": "x"}'}
 
 
 async def invited(nobody: Any, client: Any) -> str:

@@ -23,6 +23,7 @@ from studio import (
     new_id,
     now_ms,
 )
+from studio_audit.api import audit
 from studio_auth.memory import ActorMemory
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ class ApiKeyService:
         document: Doc = {"_id": new_id(), "user_id": actor.user_id, "name": body.name, "prefix": prefix}
         document |= {"hash": _hash(key), "scopes": sorted(set(body.scopes)), "last_used_at": None}
         document |= {"expires_at": now + body.expires_in_days * DAY_MS, "revoked_at": None}
-        return await self._keys.insert(document) | {"key": key}
+        stored = await self._keys.insert(document)
+        told = {name: document[name] for name in ("name", "scopes", "expires_at")}
+        await audit(self._ctx, actor, "api_key.created", ("api_key", document["_id"]), after=told)
+        return stored | {"key": key}
 
     async def _check_scope(self, actor: Actor, scope: str) -> None:
         if scope == SIGNED_IN:
@@ -126,6 +130,7 @@ class ApiKeyService:
             raise NotFoundError
         self.memory.forget_user(actor.user_id)
         await self._ctx.realtime.disconnect(actor.user_id, session_id=key_id)
+        await audit(self._ctx, actor, "api_key.revoked", ("api_key", key_id))
 
     @property
     def _keys(self) -> Repository:

@@ -37,7 +37,10 @@ class Plugin(StudioHooks):
 
     # Not `requires`: without the mailer nobody signs in anew, but who is signed in goes on.
     manifest = Manifest(
-        name="auth", settings=AuthSettings, after=("mailer",), provides=("Codes", "SignIns", "UserDirectory")
+        name="auth",
+        settings=AuthSettings,
+        after=("audit", "mailer"),
+        provides=("Codes", "SignIns", "UserDirectory"),
     )
 
     @hookimpl

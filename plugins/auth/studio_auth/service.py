@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from studio import (
+    SYSTEM,
     Actor,
     ConflictError,
     Credentials,
@@ -18,6 +19,7 @@ from studio import (
     new_id,
     now_ms,
 )
+from studio_audit.api import audit, differences
 from studio_auth.memory import ActorMemory, VerifiedTokens
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class AccountService:
         if email in self._settings.admins and user.get("platform_role") != "admin":
             promoted = {"$set": {"platform_role": "admin"}}
             user = await self._users.find_and_update({"_id": user["_id"]}, promoted) or user
+            await audit(self._ctx, SYSTEM, "account.promoted", ("user", user["_id"]), after=promoted["$set"])
         return await self._open(user, device, ip)
 
     async def _create_user(self, email: str) -> Doc:
@@ -99,12 +102,15 @@ class AccountService:
         role = "admin" if first else "user"
         user = {"_id": new_id(), "email": email, "name": "", "locale": "en", "status": "active"}
         try:
-            return await self._users.insert(user | {"platform_role": role})
+            made = await self._users.insert(user | {"platform_role": role})
         except ConflictError:  # somebody else made it just now, or it is there and not active
             found = await self.user_by_email(email)
             if found is None:
                 raise _suspended() from None
             return found
+        who = Actor(made["_id"], name=_name(made))
+        await audit(self._ctx, who, "account.created", ("user", made["_id"]), after={"platform_role": role})
+        return made
 
     async def _open(self, user: Doc, device: str, ip: str) -> Doc:
         session_id, now = new_id(), self._clock()
@@ -114,6 +120,9 @@ class AccountService:
         session |= {"refresh_hash": _hash(refresh), "last_seen_at": now, "expires_ms": expires}
         session |= {"revoked_at": None, "expires_at": datetime.fromtimestamp(expires / 1000, UTC)}
         await self._sessions.insert(session)
+        who = Actor(user["_id"], session_id=session_id, name=_name(user))
+        opened = {"device": session["device"], "ip": ip}
+        await audit(self._ctx, who, "session.opened", ("session", session_id), after=opened)
         return self._pair(user, session_id, refresh)
 
     def _pair(self, user: Doc, session_id: str, refresh: str) -> Doc:
@@ -137,7 +146,9 @@ class AccountService:
         rotated = await self._rotate(session_id, _hash(token), _hash(fresh))
         session = await self._sessions.get(session_id)
         if session is None or not (rotated or self._in_grace(session, token)):
-            await self._end({"_id": session_id})  # we made this token: two hold it, one of them a thief
+            # We made this token. In a session that lives two hold it, and one of them is a thief.
+            lives = session is not None and session["expires_ms"] > self._clock()
+            await self._end({"_id": session_id}, "session.reused" if lives else "session.ended")
             raise _refresh_refused()
         user = await self.user(session["user_id"])
         if user is None:
@@ -169,7 +180,7 @@ class AccountService:
         if actor.session_id:
             await self._end({"_id": actor.session_id, "user_id": actor.user_id})
 
-    async def _end(self, where: Doc) -> bool:
+    async def _end(self, where: Doc, action: str = "session.ended") -> bool:
         ended = await self._sessions.update(
             {**where, "revoked_at": None}, {"$set": {"revoked_at": self._clock()}}
         )
@@ -177,6 +188,7 @@ class AccountService:
         session = await self._sessions.get(where["_id"]) if ended else None
         if session is not None:
             await self._ctx.realtime.disconnect(session["user_id"], session_id=session["_id"])
+            await audit(self._ctx, Actor(session["user_id"]), action, ("session", session["_id"]))
         return bool(ended)
 
     async def revoke_all(self, user_id: str) -> None:
@@ -185,6 +197,7 @@ class AccountService:
         await self._sessions.update(alive, {"$set": {"revoked_at": self._clock()}}, many=True)
         self.memory.forget_user(user_id)
         await self._ctx.realtime.disconnect(user_id)
+        await audit(self._ctx, Actor(user_id), "session.ended_all", ("user", user_id))
 
     async def end_others(self, actor: Actor) -> None:
         """End all sessions of the actor but the one that calls, and their open sockets."""
@@ -205,10 +218,14 @@ class AccountService:
     async def update_me(self, actor: Actor, body: UserUpdate) -> Doc:
         """Change the caller's account."""
         changes: dict[str, Any] = body.model_dump(exclude_unset=True, exclude_none=True)
+        before = await self.get_me(actor)
         if not changes:
-            return await self.get_me(actor)
+            return before
         mine = {"_id": actor.user_id, "status": "active"}
-        return await self._users.find_and_update(mine, {"$set": changes}) or await self.get_me(actor)
+        user = await self._users.find_and_update(mine, {"$set": changes}) or await self.get_me(actor)
+        changed = differences(before, user, changes)
+        await audit(self._ctx, actor, "account.changed", ("user", actor.user_id), **changed)
+        return user
 
     async def list_sessions(self, actor: Actor, query: PageQuery) -> Page:
         """Return a page of the caller's sessions that are still good, newest first."""

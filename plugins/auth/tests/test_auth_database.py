@@ -86,3 +86,43 @@ async def test_revocation_of_another_process_is_found(served, build_house):
     await served.accounts.sign_out(actor)
     await here.watch.look("sessions")
     assert (actor.user_id, actor.session_id) in here.sockets.cut
+
+
+async def test_of_a_thousand_parallel_tries_five_are_compared(served, monkeypatch):
+    email = address()
+    code = await served.code(email)
+    compared = []
+    real = served.otp._hash
+
+    def seen(challenge, tried):
+        if challenge != "nobody":
+            compared.append(tried)
+        return real(challenge, tried)
+
+    monkeypatch.setattr(served.otp, "_hash", seen)
+    wrong = [f"{(int(code) + n) % 10**6:06d}" for n in range(1, 1001)]
+    outcomes = await asyncio.gather(
+        *(served.otp.verify_otp(email, tried) for tried in wrong), return_exceptions=True
+    )
+    assert {type(outcome) for outcome in outcomes} == {UnauthenticatedError}
+    assert len(compared) == 5
+    with pytest.raises(UnauthenticatedError):
+        await served.otp.verify_otp(email, code)
+
+
+async def test_of_twenty_refreshes_at_once_one_family_is_alive_and_a_copy_of_the_token_ends_it(served):
+    """Twenty at once are one client with twenty tabs. The same token after its grace is a thief's."""
+    pair = await served.accounts.sign_in(address(), "", "")
+    pairs = await asyncio.gather(*(served.accounts.refresh(pair["refresh_token"]) for _ in range(20)))
+    stored = await served.database["sessions"].find({"user_id": pair["user"]["_id"]})
+    assert [session["revoked_at"] for session in stored] == [None]
+    again = await asyncio.gather(*(served.accounts.refresh(p["refresh_token"]) for p in pairs))
+    assert len({p["refresh_token"] for p in again}) == 1
+    served.clock.pass_s(31)
+    late = await asyncio.gather(
+        *(served.accounts.refresh(pair["refresh_token"]) for _ in range(20)), return_exceptions=True
+    )
+    assert {type(outcome) for outcome in late} == {UnauthenticatedError}
+    with pytest.raises(UnauthenticatedError):
+        await served.accounts.refresh(again[0]["refresh_token"])
+    assert await served.who(again[0]["access_token"]) is None

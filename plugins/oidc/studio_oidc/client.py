@@ -191,7 +191,8 @@ def _read(model: type[M], raw: Any) -> M:
 
 
 def _verified_email(claims: dict[str, Any]) -> str | None:
-    if claims.get("email_verified") not in (True, "true"):  # some send it as text
+    verified = claims.get("email_verified")
+    if verified is not True and verified != "true":  # some send it as text
         return None
     try:
         return _EMAIL.validate_python(claims.get("email")).lower()

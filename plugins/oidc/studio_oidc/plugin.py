@@ -19,7 +19,7 @@ SHORT_LIVED = (Index((("expires_at", 1),), ttl_s=0),)
 class Plugin(StudioHooks):
     """Another way to prove who one is; the session that follows is `auth`'s."""
 
-    manifest = Manifest(name="oidc", settings=OidcSettings, requires=("auth",))
+    manifest = Manifest(name="oidc", settings=OidcSettings, requires=("auth",), after=("audit",))
 
     @hookimpl
     def register_routes(self, ctx: PluginContext) -> list[Route]:

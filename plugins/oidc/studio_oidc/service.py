@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from studio import ConflictError, Doc, NotFoundError, PluginContext, UnauthenticatedError, now_ms
+from studio import Actor, ConflictError, Doc, NotFoundError, PluginContext, UnauthenticatedError, now_ms
+from studio_audit.api import audit
 from studio_auth.api import SignIns
 from studio_oidc.client import OidcClient
 
@@ -120,6 +121,9 @@ class OidcService:
         link = {"issuer": grant["issuer"], "subject": grant["subject"], "user_id": pair["user"]["_id"]}
         with suppress(ConflictError):  # it was linked before
             await self._identities.insert({"_id": _identity_id(grant["issuer"], grant["subject"]), **link})
+            user_id = link["user_id"]
+            told = {"issuer": grant["issuer"], "subject": grant["subject"]}
+            await audit(self._ctx, Actor(user_id), "identity.linked", ("user", user_id), after=told)
         return pair
 
     def _client(self, provider: str) -> OidcClient:

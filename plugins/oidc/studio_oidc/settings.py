@@ -38,5 +38,5 @@ class OidcSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     providers: dict[Name, OidcProvider] = {}
-    return_url: Annotated[str, StringConstraints(pattern=r"^(/([^/\\]|$)|https?://)[^\s#]*$")] = "/"
+    return_url: Annotated[str, StringConstraints(pattern=r"^(/([^/\\\s#]|$)|https?://)[^\s#]*$")] = "/"
     """Where the browser goes afterwards, with `#oidcCode=…` or `#oidcError=…`."""

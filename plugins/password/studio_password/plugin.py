@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Plugin(StudioHooks):
     """Another way to prove who one is; the session that follows is `auth`'s."""
 
-    manifest = Manifest(name="password", settings=PasswordSettings, requires=("auth",))
+    manifest = Manifest(name="password", settings=PasswordSettings, requires=("auth",), after=("audit",))
 
     @hookimpl
     def register_routes(self, ctx: PluginContext) -> list[Route]:

@@ -16,6 +16,7 @@ from studio import (
     UnauthenticatedError,
     now_ms,
 )
+from studio_audit.api import audit
 from studio_auth.api import Codes, SignIns
 
 if TYPE_CHECKING:
@@ -75,11 +76,13 @@ class PasswordService:
         fields = {"hash": await self._hashing.hash(password), "changed_at": self._clock()}
         await self._passwords.update(actor.user_id, {"$set": fields}, upsert=True)
         await self._sign_ins.end_others(actor)
+        await audit(self._ctx, actor, "password.set", ("user", actor.user_id))
 
     async def delete_password(self, actor: Actor, body: PasswordProof) -> None:
         """Go back to codes only. Raises UnauthenticatedError."""
         await self._proved(actor, body)
         await self._passwords.delete(actor.user_id)
+        await audit(self._ctx, actor, "password.removed", ("user", actor.user_id))
 
     async def _proved(self, actor: Actor, proof: PasswordProof) -> Doc:
         user = await self._sign_ins.user(actor.user_id)

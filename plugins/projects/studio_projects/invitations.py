@@ -58,7 +58,7 @@ class InvitationService:
             raise ConflictError(f"A project takes at most {MAX_COLLABORATORS} collaborators.")
         email, token = str(body.email).lower(), secrets.token_urlsafe(32)
         member = await self._claim(project_id, email, self._fresh(actor, token) | {"role_key": body.role_key})
-        self._all.log(member, actor, "collaborator.invited")
+        await self._all.log(member, actor, "collaborator.invited")
         return await self._hand_out(actor, member, token)
 
     async def resend(self, actor: Actor, project_id: str, member_id: str) -> Doc:
@@ -76,7 +76,7 @@ class InvitationService:
             raise ConflictError(
                 "Somebody else changed this invitation; read it again.", code="stale_revision"
             )
-        self._all.log(member, actor, "collaborator.reminded")
+        await self._all.log(member, actor, "collaborator.reminded")
         return await self._hand_out(actor, member | fields | {"rev": member["rev"] + 1}, token)
 
     async def accept(self, actor: Actor, token: str) -> Doc:
@@ -91,7 +91,7 @@ class InvitationService:
                 raise ConflictError("You are a collaborator already.", code="collaborator_exists") from None
             if won:
                 await self._all.settle_ownership(member | fields)
-                self._all.log(member, actor, "collaborator.added")
+                await self._all.log(member, actor, "collaborator.added")
             member = await self._invitation(actor, token)
         return shown(member)
 
@@ -101,7 +101,7 @@ class InvitationService:
         fields = {"state": "declined", "token_hash": ""}
         if member["state"] != "invited" or not await self._all.change(member, fields):
             raise NotFoundError
-        self._all.log(member, actor, "collaborator.declined")
+        await self._all.log(member, actor, "collaborator.declined")
 
     async def _invitation(self, actor: Actor, token: str) -> Doc:
         """Return the invitation of a token, or what has become of it in the same person's hands.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from studio import ConflictError, ForbiddenError, InvalidInputError, NotFoundError, Page, new_id, now_ms
+from studio_audit.api import audit
 from studio_projects.api import MembershipListener, RoleBook
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class MemberService:
         if not await self.change(member, fields):
             raise _changed_meanwhile()
         await self.settle_ownership(member | fields)
-        self.log(member, actor, "collaborator.changed", {"role": body.role_key})
+        await self.log(member, actor, "collaborator.changed", {"role": body.role_key})
         return shown(await self.get_member(project_id, member_id))
 
     async def remove_member(self, actor: Actor, project_id: str, member_id: str) -> None:
@@ -92,7 +93,7 @@ class MemberService:
         member = await self.get_member(project_id, member_id)
         await self.require_power(actor, project_id, member["role_key"])
         await self._end(member)
-        self.log(member, actor, "collaborator.removed")
+        await self.log(member, actor, "collaborator.removed")
 
     async def leave(self, actor: Actor, project_id: str) -> None:
         """End the actor's own membership; the last owner cannot leave."""
@@ -101,7 +102,7 @@ class MemberService:
         if member is None or await self.project(project_id) is None:
             raise NotFoundError
         await self._end(member)
-        self.log(member, actor, "collaborator.left")
+        await self.log(member, actor, "collaborator.left")
 
     async def _end(self, member: Doc) -> None:
         await self._give_up_ownership(member, "")
@@ -159,10 +160,13 @@ class MemberService:
             named = {"$addToSet": {"owner_ids": member["user_id"]}}
             await self._projects.update(member["project_id"], named)
 
-    def log(self, member: Doc, actor: Actor, action: str, params: Doc | None = None) -> None:
-        """Log what happened to a membership; the address is the parameter `email`."""
+    async def log(self, member: Doc, actor: Actor, action: str, params: Doc | None = None) -> None:
+        """Log what happened to a membership, as activity and as change; the address is the parameter `email`."""
         told = {"email": member["email"], "role": member["role_key"]} | (params or {})
-        self._ctx.activity.log_activity(member["project_id"], actor, action, params=told)
+        project_id, target = member["project_id"], ("collaborator", member["_id"])
+        self._ctx.activity.log_activity(project_id, actor, action, params=told)
+        before, after = _change_of(member, action, told["role"])
+        await audit(self._ctx, actor, action, target, project_id=project_id, before=before, after=after)
 
     async def _give_up_ownership(self, member: Doc, role_key: str) -> None:
         """Take a member out of `owner_ids` before the role goes; raises ConflictError for the last owner.
@@ -197,6 +201,15 @@ class MemberService:
     @property
     def _projects(self) -> Repository:
         return self._ctx.database["projects"]
+
+
+def _change_of(member: Doc, action: str, role_key: str) -> tuple[Doc | None, Doc | None]:
+    """Return what the audit log tells of a membership before and after `action`."""
+    if action == "collaborator.changed":
+        return {"role_key": member["role_key"]}, {"role_key": role_key}
+    held = {"email": member["email"], "role_key": role_key}
+    over = action in ("collaborator.removed", "collaborator.left", "collaborator.declined")
+    return (held, None) if over else (None, held)
 
 
 def shown(member: Doc) -> Doc:

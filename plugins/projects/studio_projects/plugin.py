@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 class Plugin(StudioHooks):
     """Projects and their collaborators."""
 
-    manifest = Manifest(name="projects", after=("mailer",), provides=("Projects",), settings=ProjectsSettings)
+    manifest = Manifest(
+        name="projects", after=("audit", "mailer"), provides=("Projects",), settings=ProjectsSettings
+    )
 
     @hookimpl
     def register_routes(self, ctx: PluginContext) -> list[Route]:

@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from studio import ConflictError, InvalidInputError, NotFoundError, Page, new_id
+from studio_audit.api import audit, differences
 from studio_projects.api import UserDirectory
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class ProjectService:
         changes = body.model_dump(exclude_unset=True, exclude={"rev"}, exclude_none=True)
         if not changes:
             raise InvalidInputError("Name at least one field to change.")
+        before = await self.get_project(project_id)
         where: dict[str, Any] = {"_id": project_id, "deleted_at": None}
         if body.rev is not None:
             where["rev"] = body.rev
@@ -99,6 +101,10 @@ class ProjectService:
             await self.get_project(project_id)
             raise ConflictError("Somebody else changed this project; read it again.", code="stale_revision")
         self._log_lifecycle(project, actor, "project.updated", {"fields": sorted(changes)})
+        told = differences(before, project, changes)
+        await audit(
+            self._ctx, actor, "project.updated", ("project", project_id), project_id=project_id, **told
+        )
         return project
 
     async def delete_project(self, actor: Actor, project_id: str, now: int) -> None:
@@ -111,6 +117,10 @@ class ProjectService:
         members = await self._members.members.find({"project_id": project_id, "state": "active"})
         await self._members.tell(project_id, [member["user_id"] for member in members])
         self._log_lifecycle(project, actor, "project.deleted")
+        gone = {"name": project["name"]}
+        await audit(
+            self._ctx, actor, "project.deleted", ("project", project_id), project_id=project_id, before=gone
+        )
 
     @property
     def _projects(self) -> Repository:

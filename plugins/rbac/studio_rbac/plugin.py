@@ -5,8 +5,21 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from studio import AccessQuery, Decision, Manifest, PluginContext, Route, StudioHooks, hookimpl
+from studio import (
+    AccessQuery,
+    ActivityAction,
+    Collection,
+    Decision,
+    Index,
+    Manifest,
+    Permission,
+    PluginContext,
+    Route,
+    StudioHooks,
+    hookimpl,
+)
 from studio_projects.api import RoleBook
+from studio_rbac.own import OwnRoleService
 from studio_rbac.routes import ROUTES
 from studio_rbac.service import RoleService
 
@@ -17,7 +30,7 @@ if TYPE_CHECKING:
 class Plugin(StudioHooks):
     """The owner of `authorize`."""
 
-    manifest = Manifest(name="rbac", requires=("projects",), provides=("RoleBook",))
+    manifest = Manifest(name="rbac", requires=("projects",), after=("audit",), provides=("RoleBook",))
 
     @hookimpl
     def register_routes(self, ctx: PluginContext) -> list[Route]:
@@ -25,11 +38,31 @@ class Plugin(StudioHooks):
         return ROUTES
 
     @hookimpl
+    def register_permissions(self, ctx: PluginContext) -> list[Permission]:
+        """Return the right over a project's own roles."""
+        return [Permission("project:roles", "Make and change the project's own roles")]
+
+    @hookimpl
+    def register_collections(self, ctx: PluginContext) -> list[Collection]:
+        """Return the roles that projects have made for themselves."""
+        return [Collection("roles", indexes=(Index((("project_id", 1), ("key", 1)), unique=True),))]
+
+    @hookimpl
+    def register_activities(self, ctx: PluginContext) -> list[ActivityAction]:
+        """Return the life of a role."""
+        return [
+            ActivityAction("role.created", "made the role {title}", "collaborators"),
+            ActivityAction("role.changed", "changed the role {title}", "collaborators"),
+            ActivityAction("role.deleted", "removed the role {title}", "collaborators"),
+        ]
+
+    @hookimpl
     @asynccontextmanager
     async def lifespan(self, ctx: PluginContext) -> AsyncIterator[None]:
         """Provide the role service, also as `RoleBook`."""
         self._roles = RoleService(ctx)
         ctx.provide(RoleService, self._roles)
+        ctx.provide(OwnRoleService, OwnRoleService(ctx, self._roles))
         ctx.provide(RoleBook, self._roles)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
         yield
 

@@ -27,6 +27,8 @@ class RoleService:
         """Counts changed memberships: what was read before a change is not remembered after it."""
         names = [name for name, permission in ctx.permissions.items() if permission.scope == "project"]
         self._permissions = {role: permissions_of(role, names) for role in ROLES}
+        self._own: OrderedDict[str, tuple[float, dict[str, frozenset[str]]]] = OrderedDict()
+        """What the roles of projects' own hold, by project."""
 
     async def decide(self, query: AccessQuery) -> Decision:
         """Answer whether the actor may: platform rights need an admin, project rights a role that holds them.
@@ -41,7 +43,7 @@ class RoleService:
         role = await self.role_of(actor.user_id, query.project_id) if query.project_id else None
         if role is None:
             return NO
-        return Decision(allowed=permission.name in self._permissions.get(role, ()), visible=True)
+        return Decision(allowed=permission.name in await self._held(role, query.project_id), visible=True)
 
     async def role_of(self, user_id: str, project_id: str) -> str | None:
         """Return a user's role, from memory when it is younger than 0.8 s."""
@@ -60,6 +62,32 @@ class RoleService:
         self._changes += 1
         self._roles.pop((user_id, project_id), None)
 
+    async def _held(self, role: str, project_id: str | None) -> frozenset[str]:
+        """Return what a role holds in a project; one that is not there any more holds nothing."""
+        builtin = self._permissions.get(role)
+        if builtin is not None or not project_id:
+            return builtin or frozenset()
+        return (await self._own_of(project_id)).get(role, frozenset())
+
+    async def _own_of(self, project_id: str) -> dict[str, frozenset[str]]:
+        """Return what a project's own roles hold, from memory when it is younger than 0.8 s."""
+        now, changes = time.monotonic(), self._changes
+        known = self._own.get(project_id)
+        if known and known[0] > now:
+            return known[1]
+        found = await self._ctx.database["roles"].find({"project_id": project_id})
+        own = {role["key"]: frozenset(role["permissions"]) for role in found}
+        if changes == self._changes:
+            self._own[project_id] = (now + MEMORY_S, own)
+        if len(self._own) > MEMORY_SIZE:
+            self._own.popitem(last=False)
+        return own
+
+    def forget_roles(self, project_id: str) -> None:
+        """Believe nothing of a project's own roles, not even what was asked before now and is still to come."""
+        self._changes += 1
+        self._own.pop(project_id, None)
+
     def list_permissions(self) -> list[Doc]:
         """Return every registered permission."""
         return [
@@ -74,14 +102,15 @@ class RoleService:
             for key, (title, _) in ROLES.items()
         ]
 
-    async def permissions_of(self, role_key: str, project_id: str) -> frozenset[str] | None:  # noqa: ARG002 - the roles of a project come with the protocol
+    async def permissions_of(self, role_key: str, project_id: str) -> frozenset[str] | None:
         """Return what a role holds, None when there is no such role."""
-        return self._permissions.get(role_key)
+        builtin = self._permissions.get(role_key)
+        return builtin if builtin is not None else (await self._own_of(project_id)).get(role_key)
 
     async def permissions_in(self, actor: Actor, project_id: str) -> frozenset[str]:
         """Return what the actor may do in a project; the scopes of an API key narrow it."""
         role = await self.role_of(actor.user_id, project_id)
-        held = self._permissions.get(role or "", frozenset())
+        held = await self._held(role or "", project_id)
         return held & actor.scopes if actor.scopes else held
 
     async def my_permissions(self, actor: Actor, project_id: str) -> Doc:

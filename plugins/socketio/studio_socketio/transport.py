@@ -17,7 +17,15 @@ import socketio  # type: ignore[import-untyped]  # it publishes no types
 from engineio.packet import Packet
 from socketio.exceptions import ConnectionRefusedError as RefusedError  # type: ignore[import-untyped]  # as above
 
-from studio import BadRequestError, Credentials, StudioError, UnavailableError
+from studio import (
+    BadRequestError,
+    Credentials,
+    ForbiddenError,
+    NotFoundError,
+    StudioError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from studio_socketio.replay import Replay
 
 if TYPE_CHECKING:
@@ -35,6 +43,8 @@ logging.getLogger("studio.engineio").addFilter(
     lambda record: not (record.exc_info and isinstance(record.exc_info[1], MALFORMED))
 )
 """Else each unreadable poll writes a traceback: anybody could fill the logs."""
+AGAIN_S = 1.0
+"""When a new connection is asked for its rights once more: no answer from before a revocation is believed so long."""
 RESERVED = {"connect", "disconnect", "connect_error"}
 
 
@@ -222,7 +232,8 @@ class SocketTransport:
         remote = environ["aiohttp.request"].remote or ""
         try:
             async with asyncio.timeout(CONNECT_S):
-                actor = await self._ctx.auth.authenticate(Credentials(f"Bearer {token}", remote=remote))
+                shown = Credentials(f"Bearer {token}", remote=remote)
+                actor = await self._ctx.auth.authenticate(shown)
         except StudioError as error:
             raise _refused(error.code, error.detail) from error
         except TimeoutError as error:
@@ -234,6 +245,22 @@ class SocketTransport:
         if self._connections_of(actor.user_id) >= self.settings.per_user:
             raise _refused("too_many_connections", f"A user may have {self.settings.per_user} connections.")
         self.arriving[sid] = client
+        self._ctx.spawn(self._look_again(sid, shown), "look-again")
+
+    async def _look_again(self, sid: str, shown: Credentials) -> None:
+        """Cut who was let in by an answer from before a revocation, whose order to disconnect did not find them yet."""
+        await asyncio.sleep(AGAIN_S)
+        if (client := self.clients.get(sid)) is None:
+            return
+        projects = [room.removeprefix("project:") for room in client.rooms if room.startswith("project:")]
+        try:
+            await self._ctx.auth.authenticate(shown)
+            for project in projects:
+                await self._ctx.auth.require(client.actor, "project:read", project)
+        except (UnauthenticatedError, ForbiddenError, NotFoundError):
+            self._abort(client.eio_sid)
+        except StudioError as error:  # nobody can tell now: an order to disconnect still finds it
+            self._ctx.log.info("connection_not_looked_at_again", error=repr(error))
 
     def _connections_of(self, user_id: str) -> int:
         arriving = sum(client.actor.user_id == user_id for client in self.arriving.values())

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 import socketio
 
+from studio import UnauthenticatedError, UnavailableError
 from studio_socketio import transport as room
 from studio_socketio.routes import ROUTES
 
@@ -272,3 +273,40 @@ async def test_broadcast_encodes_once(house, raw):
     await house.send(n=1)
     ((_, _, packet, _),) = house.transport.replay._log
     assert packet.encode() is packet.encode()
+
+
+@pytest.mark.parametrize("lost", ["session", "project"])
+async def test_client_let_in_by_an_answer_from_before_a_revocation_is_cut_a_second_later(
+    house, until, monkeypatch, lost
+):
+    """The order to disconnect came while it was let in, and did not find it."""
+    monkeypatch.setattr("studio_socketio.transport.AGAIN_S", 0.05)
+    client = await house.connect()
+    if lost == "project":
+        assert (await client.call("join", {"projectId": "p1"}))["ok"]
+        house.auth.revoked.add("p1")
+    else:
+        monkeypatch.setattr(house.auth, "authenticate", _nobody)
+    async with asyncio.timeout(5):
+        await client.ended.wait()
+    await until(lambda: not house.transport.clients)
+
+
+async def _nobody(credentials):
+    raise UnauthenticatedError
+
+
+async def test_client_stays_while_nobody_can_tell_who_it_is(house, monkeypatch):
+    monkeypatch.setattr("studio_socketio.transport.AGAIN_S", 0.02)
+    asked = asyncio.Event()
+
+    async def away(credentials):
+        asked.set()
+        raise UnavailableError
+
+    client = await house.connect()
+    monkeypatch.setattr(house.auth, "authenticate", away)
+    async with asyncio.timeout(5):
+        await asked.wait()
+    await house.send(n=1)
+    assert (await client.next())[1]["n"] == 1

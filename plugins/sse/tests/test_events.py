@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from studio import Actor, Message, NotFoundError, PluginContext, UnauthenticatedError
+from studio import Actor, Message, NotFoundError, PluginContext, UnauthenticatedError, UnavailableError
 from studio.testing.kit import Services, Settings, WebDeps, bind, build_application, get_logger
 from studio_sse.plugin import Plugin
 from studio_sse.settings import SseSettings
@@ -161,3 +161,34 @@ async def test_process_has_only_so_many_streams(house):
     house.hub.settings = SseSettings(total=1)
     async with house.connect(), house.connect("bob") as refused:
         assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+
+
+@pytest.mark.parametrize("lost", ["session", "project"])
+async def test_stream_opened_by_an_answer_from_before_a_revocation_ends_a_second_later(
+    house, monkeypatch, lost
+):
+    """The order to disconnect came while it was opened, and did not find it."""
+    monkeypatch.setattr("studio_sse.handlers.AGAIN_S", 0.05)
+
+    async def no(*_):
+        raise UnauthenticatedError if lost == "session" else NotFoundError
+
+    async with house.connect(query="?project=p1") as answer, asyncio.timeout(5):
+        monkeypatch.setattr(Auth, "authenticate" if lost == "session" else "require", no)
+        await answer.content.read()
+    assert not house.hub._streams
+
+
+async def test_stream_stays_while_nobody_can_tell_whose_it_is(house, monkeypatch):
+    monkeypatch.setattr("studio_sse.handlers.AGAIN_S", 0.02)
+    asked = asyncio.Event()
+
+    async def away(*_):
+        asked.set()
+        raise UnavailableError
+
+    async with house.connect() as answer, asyncio.timeout(5):
+        monkeypatch.setattr(Auth, "authenticate", away)
+        await asked.wait()
+        await house.hub.send(note(1))
+        assert (await event(answer))["id"] == "1"

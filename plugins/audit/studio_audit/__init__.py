@@ -1,0 +1,1 @@
+"""Who changed what that decides over access."""
