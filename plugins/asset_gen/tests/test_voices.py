@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
+
+from studio_asset_gen.events import JobEvents
 
 pytestmark = pytest.mark.http
 BASE = "/api/assetGen"
@@ -213,3 +216,20 @@ async def test_preview_before_there_is_a_voice_says_what_to_do(world, story):
 async def test_voice_setting_change_is_logged(world, story):
     await put(world, story, "MAYA", voice="Amy")
     assert "voice_setting.updated" in await world.activities(story.project_id)
+
+
+@pytest.mark.parametrize(("source", "ordered"), [("unknown", 0), ("reported", 1)])
+async def test_line_that_may_have_been_charged_is_not_ordered_again(source, ordered):
+    actors = []
+
+    async def submit(actor, _):
+        actors.append(actor)
+
+    ctx = SimpleNamespace(
+        jobs=SimpleNamespace(submit=submit), activity=SimpleNamespace(log_activity=lambda *_: None)
+    )
+    job = {"_id": "j", "kind": "voice.generate", "project_id": "p", "user_id": "ann", "api_key_id": "k1"}
+    job |= {"attempt": 1, "provider": "a", "target": {}, "error": {"code": "crashed"}, "cost_source": source}
+    job["input"] = {"fallbacks": [{"provider": "b", "voice": "v"}]}
+    await JobEvents(ctx, None)._fall_back(job)
+    assert [(actor.user_id, actor.api_key_id) for actor in actors] == [("ann", "k1")] * ordered
