@@ -20,6 +20,7 @@ from studio import (
     ImageRequest,
     PluginContext,
     ToolCall,
+    VideoRequest,
     VoiceRequest,
     WebhookCall,
 )
@@ -92,9 +93,12 @@ async def chat_as_the_sdk(chat, after):
 
 
 async def everything(build):
+    from studio_moderation.api import ModerationRequest
     from studio_openai.chat import OpenaiChatModel
     from studio_openai.compatible import OpenaiCompatibleChat
     from studio_openai.image import OpenaiImageEditor, OpenaiImageGenerator
+    from studio_openai.moderation import OpenaiModerator
+    from studio_openai.video import OpenaiVideoGenerator
     from studio_openai.voice import OpenaiVoiceGenerator
 
     folder = build.folder
@@ -116,6 +120,15 @@ async def everything(build):
     await image.submit(ImageRequest(job_id="i2", references=both, params={"quality": "high"}, **edit))
     line = VoiceRequest(job_id="v1", model="tts-1", text="It rains.", voice="coral", rate=330)
     await OpenaiVoiceGenerator(build()).submit(line)
+    film = OpenaiVideoGenerator(build(video_models=["sora-2"]))
+    still = VideoRequest(job_id="f1", prompt="Rain.", image=folder / "a.png", duration_ms=5000)
+    build.film = await film.submit(still)
+    while build.film.state == "running":
+        build.film = await film.poll(build.film.provider_job_id)
+    judge = OpenaiModerator(build())
+    await judge.submit(ModerationRequest(job_id="m1", text="A calm harbour."))
+    picture = ModerationRequest(job_id="m2", image=folder / "forbidden.png", mime="image/png")
+    build.judged = (await judge.submit(picture)).data
 
 
 def written(fakes, call):
@@ -131,14 +144,17 @@ def written(fakes, call):
 
 
 def plain(path):
-    """Return a path with the numbers of the fake's responses taken out."""
-    return "/".join("resp" if part.startswith("resp_") else part for part in path.split("/"))
+    """Return a path with the numbers of the fake's responses and videos taken out."""
+    return "/".join(
+        part.partition("_")[0] if part.startswith(("resp_", "video_")) else part for part in path.split("/")
+    )
 
 
 @pytest.fixture
 def pictures(tmp_path, load_fake):
     for name in ("a.png", "b.png", "mask.png"):
         (tmp_path / name).write_bytes(load_fake("openai").png(64, 32))
+    (tmp_path / "forbidden.png").write_bytes(load_fake("openai").png(64, 32) + b"forbidden")
     return tmp_path
 
 
@@ -162,6 +178,7 @@ async def both(load_fake, oracle, context, pictures):
 
         event = WebhookCall(path="/", headers=headers, body=body, received_at=0)
         news = await OpenaiChatModel(build()).parse_webhook(event)
+    told["judged"], told["film"] = build.judged["flags"], build.film
     return ours, fake.calls, told, fakes, news
 
 
@@ -184,6 +201,12 @@ async def test_the_sdk_sends_what_we_send_and_reads_what_the_fake_answers(both):
     assert told["background"] == ["queued", "in_progress", "completed", "cancelled"]
     assert told["image"] == ["iVBORw0KGgo", "1280x720", 272]
     assert (told["edit"], told["edit_two"], told["speech"]) == ("64x32", "64x32", 24_044)
+    assert told["video"] == ["queued", "in_progress", "completed"]
+    assert told["video_content"] == told["film"].files[0].path.stat().st_size
+    assert told["film"].usage == {"calls": 1, "seconds": 8}
+    assert told["moderation"] == [[False, False, 0.0002], [True, True, 0.93]]
+    assert told["moderation_kinds"] == ["image"]
+    assert [flag["category"] for flag in told["judged"]] == ["violence", "violence/graphic"]
     assert told["errors"] == [
         ["BadRequestError", 400, "moderation_blocked", "image_generation_user_error"],
         ["RateLimitError", 429, "insufficient_quota", "insufficient_quota"],

@@ -138,7 +138,7 @@ class Assets(Protocol):
         ...
 
     async def assets(self, asset_ids: Iterable[str]) -> dict[str, Doc]:
-        """Return the assets that exist, by id."""
+        """Return the released assets, by id: what was kept back is not among them."""
         ...
 
     async def current(self, owner_type: str, owner_id: str, slot: str) -> Doc | None:

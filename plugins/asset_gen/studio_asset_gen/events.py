@@ -11,7 +11,17 @@ if TYPE_CHECKING:
     from studio import Doc, PluginContext
     from studio_asset_gen.takes import AssetStore
 
-NOT_BY_ANOTHER = frozenset({"budget_exceeded", "interrupted_unknown_charge", "unknown_voice"})
+NOT_BY_ANOTHER = frozenset(
+    {
+        "budget_exceeded",
+        "finalize_failed",
+        "interrupted_unknown_charge",
+        "unknown_voice",
+        "moderation_refused",
+        "moderation_unavailable",
+        "provenance_unavailable",
+    }
+)
 """Failures that another voice does not mend, or that the user has to decide on."""
 
 
@@ -39,11 +49,13 @@ class JobEvents:
             await self._fall_back(job)
         if self._store.kind_of(job["kind"]) is None:
             return
-        failed = job["state"] == "failed"
-        message = _message(job)
-        self._ctx.realtime.send_to_user(
-            job["user_id"], "assetGenResponse", STATUS.get(job["state"], 202), message, not failed, data
-        )
+        told = {
+            "status": STATUS.get(job["state"], 202),
+            "message": _message(job),
+            "success": job["state"] != "failed",
+            "data": data,
+        }
+        self._ctx.realtime.publish(job["user_id"], "assetGenResponse", told)
 
     async def _fall_back(self, job: Doc) -> None:
         """Order the line again in its next fallback voice; that job has one fallback less."""

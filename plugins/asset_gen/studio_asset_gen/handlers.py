@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from studio import Doc, Page, Request
+from studio import Doc, NotFoundError, Page, Request
 from studio_asset_gen.files import file_answer
 from studio_asset_gen.models import (
     AssetQuery,
@@ -57,7 +57,12 @@ async def load_job(request: Request) -> Doc:
 
 
 async def load_asset(request: Request) -> Doc:
-    """Return the asset of the path."""
+    """Return the asset of the path; one that was not released is not there."""
+    return await request.service(AssetStore).shown(request.path["asset_id"])
+
+
+async def load_take(request: Request) -> Doc:
+    """Return the asset of the path in any state; the service says what that state does not allow."""
     return await request.service(AssetStore).asset(request.path["asset_id"])
 
 
@@ -123,6 +128,12 @@ async def cancel_job(request: Request, target: Any) -> Doc:
 async def retry_job(request: Request, target: Any) -> Doc:
     """Begin another attempt of a failed or cancelled job."""
     return await request.service(AssetGenService).retry(request.actor, target)
+
+
+async def release_job(request: Request, target: Any) -> Doc:
+    """Have takes that nobody could judge judged again; nothing is generated."""
+    released = await request.service(AssetStore).release(request.actor, target)
+    return {"items": [with_url(asset) for asset in released]}
 
 
 async def cancel_jobs(request: Request, body: CancelRequest) -> Doc:
@@ -192,3 +203,13 @@ async def get_asset_file(request: Request, target: Any, query: FileQuery) -> web
     """Return the file of a take."""
     path = await request.service(AssetStore).path(target)
     return file_answer(target, path, query.v, download=query.download)
+
+
+async def get_asset_thumbnail(request: Request, target: Any, query: FileQuery) -> web.StreamResponse:
+    """Return the small picture of a take."""
+    small = target.get("thumbnail")
+    if small is None:
+        raise NotFoundError("This take has no thumbnail.")
+    shown = {"_id": target["_id"], "role": f"{target['role']}-thumbnail", "blob": small}
+    path = await request.service(AssetStore).path(shown)
+    return file_answer(shown, path, query.v, download=query.download)

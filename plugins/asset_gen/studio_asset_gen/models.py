@@ -298,7 +298,10 @@ class Score(Model):
 
 
 class AssetPublic(Model):
-    """One take. `url` carries the file's fingerprint and never changes its content."""
+    """One take. `url` carries the file's fingerprint and never changes its content; so does `thumbnailUrl`.
+
+    `blurhash` is what to show until the thumbnail is there; `previewError` says why there is neither.
+    """
 
     id: str
     project_id: str
@@ -309,6 +312,9 @@ class AssetPublic(Model):
     slot: str
     take: int
     url: str
+    thumbnail_url: str | None = None
+    blurhash: str | None = None
+    preview_error: str | None = None
     blob: Blob
     media: Media
     state: str
@@ -322,6 +328,12 @@ class AssetPublic(Model):
     rating: int | None = None
     tags: list[str] = Field(default_factory=list)
     created_at: int
+
+
+class Released(Model):
+    """Takes that were undecided and are ready now; choose one yourself."""
+
+    items: list[AssetPublic]
 
 
 class AssetQuery(Model):

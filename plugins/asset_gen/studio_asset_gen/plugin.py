@@ -21,6 +21,7 @@ from studio import (
 )
 from studio_asset_gen.api import Assets, Views
 from studio_asset_gen.events import JobEvents
+from studio_asset_gen.finishing import COLLECTION
 from studio_asset_gen.jobs import job_kinds
 from studio_asset_gen.kinds.clips import ClipKind
 from studio_asset_gen.kinds.music import MusicKind
@@ -29,7 +30,7 @@ from studio_asset_gen.kinds.voices import VoiceKind
 from studio_asset_gen.routes import ROUTES
 from studio_asset_gen.scoring import Scoring
 from studio_asset_gen.service import AssetGenService
-from studio_asset_gen.takes import COLLECTION, AssetStore
+from studio_asset_gen.takes import AssetStore
 from studio_asset_gen.voices import COLLECTION as VOICE_SETTINGS
 from studio_asset_gen.voices import VoiceService
 
@@ -51,7 +52,13 @@ COLLECTIONS = [
 class Plugin(StudioHooks):
     """Panels, voices, clips and music; their takes, their jobs, and the voices of the characters."""
 
-    manifest = Manifest(name="asset_gen", requires=("stories", "projects"), provides=("Assets", "Views"))
+    manifest = Manifest(
+        name="asset_gen",
+        requires=("stories", "projects"),
+        after=("moderation",),
+        provides=("Assets", "Views"),
+    )
+    """After moderation: what is refused is not scored."""
 
     @hookimpl
     def register_routes(self, ctx: PluginContext) -> list[Route]:
@@ -97,6 +104,8 @@ class Plugin(StudioHooks):
             ActivityAction("batch.cancelled", "cancelled {count} waiting jobs", "generation"),
             ActivityAction("asset.generated", "got take {take} of {slot}", "generation"),
             ActivityAction("asset.late", "got take {take} of {slot} after it was cancelled", "generation"),
+            ActivityAction("asset.withheld", "did not get a take of {slot}: {code}", "generation"),
+            ActivityAction("asset.released", "had take {take} of {slot} judged again", "generation"),
             ActivityAction("asset.selected", "chose take {take} of {slot}", "generation"),
             ActivityAction("voice.fell_back", "changed a line from {provider} to {fallback}", "generation"),
             ActivityAction("voice_setting.updated", "gave {name} the voice {voice}", "generation"),

@@ -31,6 +31,9 @@ JOBS = [
     Route("GET", JOB, h.get_job, READ, returns=m.JobPublic, load=h.load_job),
     Route("POST", f"{JOB}/cancel", h.cancel_job, GENERATE, returns=m.JobPublic, load=h.load_job),
     Route("POST", f"{JOB}/retry", h.retry_job, GENERATE, returns=m.JobPublic, load=h.load_job, status=202),
+    Route(
+        "POST", f"{JOB}/release", h.release_job, GENERATE, returns=m.Released, load=h.load_job, deadline_s=60
+    ),
     Route("POST", f"{BASE}/jobs/cancel", h.cancel_jobs, GENERATE, returns=m.Cancelled, load=project_in_body),
 ]
 VOICES = [
@@ -51,7 +54,7 @@ TAKES = [
     Route("GET", f"{BASE}/assets", h.list_assets, READ, returns=m.AssetPublic, load=project_in_query),
     Route("GET", ASSET, h.get_asset, READ, returns=m.AssetPublic, load=h.load_asset),
     Route("PATCH", ASSET, h.update_asset, WRITE, returns=m.AssetPublic, load=h.load_asset),
-    Route("POST", f"{ASSET}/select", h.select_asset, WRITE, returns=m.AssetPublic, load=h.load_asset),
+    Route("POST", f"{ASSET}/select", h.select_asset, WRITE, returns=m.AssetPublic, load=h.load_take),
     Route("POST", f"{ASSET}/score", h.score_asset, GENERATE, returns=m.AssetPublic, load=h.load_asset),
     Route(
         "GET",
@@ -60,6 +63,15 @@ TAKES = [
         READ,
         load=h.load_asset,
         produces="*/*",
+        deadline_s=0,
+    ),
+    Route(
+        "GET",
+        f"{ASSET}/thumbnail",
+        h.get_asset_thumbnail,
+        READ,
+        load=h.load_asset,
+        produces="image/*",
         deadline_s=0,
     ),
 ]

@@ -6,48 +6,42 @@ twice.
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio import (
+    TERMINAL,
     Actor,
     ConflictError,
     InvalidInputError,
     NotFoundError,
+    ProviderError,
     ProviderRejectedError,
     now_ms,
 )
+from studio_asset_gen.finishing import COLLECTION, PENDING, QUARANTINED, READY, Finisher, media_of
 from studio_stories.api import Stories
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
-    from studio import Doc, Generation, MediaFile, Page, PluginContext, Repository
+    from studio import Doc, Generation, Page, PluginContext, Repository
     from studio_asset_gen.api import AssetKind
     from studio_asset_gen.models import AssetQuery, AssetUpdate
 
-COLLECTION = "assets"
+FETCHED_MS = 3_600_000
+"""So long after the work began a file that does not come is asked for again: vendors keep them for an hour at least."""
 SLICE = 100
 """$in takes at most 100 values."""
-TAKE_TRIES = 60
-DOWNLOAD_S = 120
-LARGEST = {"image": 50_000_000, "audio": 100_000_000, "video": 500_000_000, "document": 50_000_000}
-"""Bytes of a vendor's file; the kernel has refused one that is on none of the vendor's hosts."""
-SUFFIX = {
-    "image/png": ".png",
-    "image/jpeg": ".jpg",
-    "audio/wav": ".wav",
-    "audio/mpeg": ".mp3",
-    "video/mp4": ".mp4",
-}
 
 
 def with_url(asset: Doc) -> Doc:
-    """Return the asset with the address of its file; the fingerprint in it makes the answer immutable."""
-    fingerprint = asset["blob"]["sha256"][:16]
-    return asset | {"url": f"/api/assetGen/assets/{asset['_id']}/file?v={fingerprint}"}
+    """Return the asset with the addresses of its files; the fingerprint in each makes the answer immutable."""
+    base, small = f"/api/assetGen/assets/{asset['_id']}", asset.get("thumbnail")
+    found = {"url": f"{base}/file?v={asset['blob']['sha256'][:16]}"}
+    if small:
+        found["thumbnail_url"] = f"{base}/thumbnail?v={small['sha256'][:16]}"
+    return asset | found
 
 
 class AssetStore:
@@ -56,7 +50,7 @@ class AssetStore:
     def __init__(self, ctx: PluginContext) -> None:
         self._ctx = ctx
         self.kinds: dict[str, AssetKind] = {}
-        self._downloads: Any = None
+        self._finisher = Finisher(ctx)
 
     @property
     def _assets(self) -> Repository:
@@ -86,11 +80,18 @@ class AssetStore:
             raise NotFoundError("There is no such asset.")
         return found
 
+    async def shown(self, asset_id: str) -> Doc:
+        """Return one asset that may be seen; raises NotFoundError for one that was not released."""
+        found = await self.asset(asset_id)
+        if found["state"] != READY:
+            raise NotFoundError("There is no such asset.")
+        return found
+
     async def assets(self, asset_ids: Iterable[str]) -> dict[str, Doc]:
-        """Return the assets that exist, by id."""
+        """Return the released assets, by id: what was kept back is nobody's panel, voice or reference."""
         ids = [one for one in dict.fromkeys(asset_ids) if one]
         slices = [ids[start : start + SLICE] for start in range(0, len(ids), SLICE)]
-        found = [await self._assets.find({"_id": {"$in": part}}) for part in slices]
+        found = [await self._assets.find({"_id": {"$in": part}, "state": READY}) for part in slices]
         return {asset["_id"]: asset for part in found for asset in part}
 
     async def current(self, owner_type: str, owner_id: str, slot: str) -> Doc | None:
@@ -100,13 +101,13 @@ class AssetStore:
             "slot": slot,
             "owner.type": owner_type,
             "selected": True,
-            "state": "ready",
+            "state": READY,
         }
         return await self._assets.find_one(where, sort=[("selected_at", -1), ("_id", -1)])
 
     async def page(self, query: AssetQuery) -> Page:
-        """Return one page of a project's takes, newest first."""
-        where: Doc = {"project_id": query.project_id, "state": {"$ne": "deleted"}}
+        """Return one page of a project's takes, newest first; what is not released is not shown."""
+        where: Doc = {"project_id": query.project_id, "state": READY}
         filters = {"owner.id": query.owner_id, "slot": query.slot, "kind": query.kind}
         where |= {path: value for path, value in filters.items() if value is not None}
         return await self._assets.page(where, cursor=query.cursor, limit=query.limit, newest_first=True)
@@ -135,45 +136,65 @@ class AssetStore:
             raise ProviderRejectedError(
                 f"{job['provider']} reports success without a file.", code="no_output"
             )
-        kept = []
-        for number in range(len(generation.files)):
-            draft = self._draft(job, generation, number, slots)
-            draft["selected"] = not late and (number == 0 or bool(slots))
-            kept.append(await self._keep(draft, generation.files[number]))
-        first = kept[0][0]
-        if first["selected"] and not slots:
-            await self._point(first, alone=first["take"] == 1)
+        kept, withheld = await self._keep(job, generation, late, slots)
+        if withheld is not None:
+            await self._unselect([asset for asset, _ in kept])
+        elif kept[0][0]["selected"] and not slots:
+            await self._point(kept[0][0], alone=kept[0][0]["take"] == 1)
         for asset, new in kept:
-            if new:
+            if new and asset["state"] == READY:
                 self._tell(job, asset, late=late)
+        if withheld is not None:
+            self._log_withheld(job, withheld)
+            raise withheld
         return {"result_asset_ids": [asset["_id"] for asset, _ in kept]}
 
-    async def _keep(self, draft: Doc, file: MediaFile) -> tuple[Doc, bool]:
-        """Return the asset of one file, and whether it was stored only now."""
-        found = await self._assets.get(draft["_id"])
-        if found is not None:
-            return found, False
-        async with self._local(file) as path:
-            blob = await self._ctx.providers.get("storage").put(path, file.mime)
-        kept = {"_id": draft["_id"], "blob": blob.model_dump()}
-        asset = await self._ctx.finalize(draft | kept) | kept
-        asset["selected"] = draft["selected"] and asset["state"] == "ready"
-        asset["selected_at"] = now_ms() if asset["selected"] else 0
-        return await self._insert(asset)
+    async def _keep(
+        self,
+        job: Doc,
+        generation: Generation,
+        late: bool,  # noqa: FBT001 - as above
+        slots: Sequence[str],
+    ) -> tuple[list[tuple[Doc, bool]], ProviderError | None]:
+        """Return each take with whether it is new, and why the first that was kept back was: all are paid for."""
+        kept, withheld = [], None
+        patient = now_ms() - job.get("started_at", 0) < FETCHED_MS
+        for number, file in enumerate(generation.files):
+            draft = self._draft(job, generation, number, slots)
+            draft["selected"] = not late and (number == 0 or bool(slots))
+            try:
+                kept.append(await self._finisher.keep(draft, file, patient=patient))
+            except ProviderError as error:
+                withheld = withheld or error
+        return kept, withheld
 
-    @asynccontextmanager
-    async def _local(self, file: MediaFile) -> AsyncIterator[Path]:
-        """Yield a local path; a vendor's address is copied first, because it dies within hours."""
-        if file.path is not None:
-            yield file.path
-            return
-        with tempfile.TemporaryDirectory(prefix="studio-asset-") as folder:
-            target = Path(folder) / f"result{SUFFIX.get(file.mime, '')}"
-            if self._downloads is None:
-                self._downloads = self._ctx.http.client("asset_gen.results", deadline_s=DOWNLOAD_S)
-            cap = LARGEST.get(media_of(file.mime), LARGEST["document"])
-            await self._downloads.download(file.url or "", target, max_bytes=cap)
-            yield target
+    async def _unselect(self, assets: list[Doc]) -> None:
+        """Choose none of them: another file of their job was kept back."""
+        for asset in assets:
+            asset["selected"] = False
+            await self._assets.update(asset["_id"], {"$set": {"selected": False}})
+
+    async def release(self, actor: Actor, job: Doc) -> list[Doc]:
+        """Have what a job left undecided go through the rest of the chain now; returns the takes that are ready.
+
+        Nothing is generated, and none of them is chosen. Raises ConflictError while the job runs or when it
+        left nothing, and what a step raises; those before it are released all the same.
+        """
+        if job["state"] not in TERMINAL:
+            raise ConflictError(f"The job is {job['state']}: it still finishes its takes itself.")
+        where = {"job_id": job["_id"], "state": {"$in": [QUARANTINED, PENDING]}}
+        where |= {"project_id": job["project_id"], "finalizing": {"$exists": True}}
+        found = await self._assets.find(where, sort=[("_id", 1)])
+        if not found:
+            raise ConflictError("This job left no take that is undecided.", code="nothing_to_release")
+        released = []
+        for taken in found:
+            asset = await self._finisher.again(taken)
+            if asset["state"] == READY:
+                self._publish(asset, "asset.ready")
+                self._log(actor, asset, "asset.released", job["_id"])
+                released.append(asset)
+        return released
 
     def _draft(self, job: Doc, generation: Generation, number: int, slots: Sequence[str]) -> Doc:
         kind, given, target = self.kind_of(job["kind"]), job["input"], job["target"]
@@ -203,27 +224,14 @@ class AssetStore:
             "rating": None,
             "tags": [],
             "provenance": {"source": "ai"},
-            "state": "ready",
+            "state": READY,
         }
-
-    async def _insert(self, asset: Doc) -> tuple[Doc, bool]:
-        """Insert under the next free take number; False when the asset turns out to be there already."""
-        where = {"owner.id": asset["owner"]["id"], "slot": asset["slot"]}
-        for _ in range(TAKE_TRIES):
-            last = await self._assets.find_one(where, sort=[("take", -1)])
-            asset["take"] = last["take"] + 1 if last else 1
-            try:
-                return await self._assets.insert(asset), True
-            except ConflictError:  # the same result twice, or another take was faster
-                if found := await self._assets.get(asset["_id"]):
-                    return found, False
-        raise ConflictError("Too many takes arrive for this slot at once; try again.", code="take_conflict")
 
     # ------------------------------------------------------------ choose
 
     async def select(self, actor: Actor, asset: Doc) -> Doc:
         """Make a take the current one of its slot; of simultaneous calls one has the effect."""
-        if asset["state"] != "ready":
+        if asset["state"] != READY:
             raise ConflictError(f"This take is {asset['state']} and cannot be used.", code="asset_not_ready")
         won = await self._assets.find_and_update(
             {"_id": asset["_id"], "selected": {"$ne": True}},
@@ -305,7 +313,9 @@ class AssetStore:
             "take": asset["take"],
             "kind": asset["kind"],
             "selected": asset["selected"],
-            "url": with_url(asset)["url"],
+            "blurhash": asset.get("blurhash"),
+            "url": (urls := with_url(asset))["url"],
+            "thumbnailUrl": urls.get("thumbnail_url"),
         }
         self._ctx.realtime.publish_room(f"project:{asset['project_id']}", event, data)
 
@@ -314,10 +324,9 @@ class AssetStore:
         params = {"role": asset["role"], "slot": asset["slot"], "take": asset["take"]}
         self._ctx.activity.log_activity(asset["project_id"], actor, action, about, params, job_id)
 
-
-def media_of(mime: str) -> str:
-    """Return the kind of media of a type: image, video, audio, subtitle or document."""
-    main = mime.partition("/")[0]
-    if mime in ("application/x-subrip", "text/vtt", "text/x-ass", "text/x-ssa"):
-        return "subtitle"
-    return main if main in ("image", "video", "audio") else "document"
+    def _log_withheld(self, job: Doc, error: ProviderError) -> None:
+        params = {"slot": job["target"]["slot"], "code": error.code, "input": error.extra.get("input")}
+        actor, target = Actor(job["user_id"]), job["target"]
+        self._ctx.activity.log_activity(
+            job["project_id"], actor, "asset.withheld", target, params, job["_id"]
+        )

@@ -213,7 +213,7 @@ async def test_score_of_a_voice_is_refused(world, story):
 
 
 async def test_take_that_the_chain_rejects_is_kept_and_not_chosen(world, story, monkeypatch):
-    async def reject(asset):
+    async def reject(asset, **_):
         return asset | {"state": "rejected"}
 
     monkeypatch.setattr(world.services, "finalize", reject)

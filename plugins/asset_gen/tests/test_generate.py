@@ -85,7 +85,7 @@ async def test_key_that_met_a_running_job_gives_that_job_for_ever(world, story):
     met = await world.post(f"{BASE}/generate", body, headers=headers)
     world.fakes.finish()
     await world.settle()
-    broken_off = {"$unset": {"status": ""}, "$set": {"until": 0}}  # before its answer was kept
+    broken_off = {"$unset": {"status": ""}, "$set": {"beat": -1}}  # before its answer was kept
     await world.db["idempotency_keys"].update({"status": {"$gt": 0}}, broken_off, many=True)
     again = await world.post(f"{BASE}/generate", body, headers=headers)
     assert first.json["job"]["id"] == met.json["job"]["id"] == again.json["job"]["id"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
@@ -201,12 +202,13 @@ async def test_result_at_a_vendors_address_is_copied_first(world, story, monkeyp
     from studio_asset_gen.takes import AssetStore
 
     class Client:
-        async def download(self, url, target, *, max_bytes):
-            assert max_bytes == 50_000_000
+        async def download(self, url, target, *, hosts, max_bytes):
+            assert (hosts, max_bytes) == (("*.cdn.example",), 50_000_000)
             target.write_bytes(f"from {url}".encode())
 
     monkeypatch.setattr(type(world.services.http), "client", lambda *_, **__: Client())
-    job = await story.generate(0)
+    monkeypatch.setattr(type(world.services.providers), "file_hosts", lambda _, name: (f"*.{name}.example",))
+    job = (await story.generate(0)) | {"provider": "cdn"}
     file = MediaFile(mime="image/png", url="https://cdn.example/1.png")
     store = world.service(AssetStore)
     result = Generation(provider_job_id="p", state="succeeded", files=(file,))
@@ -214,3 +216,51 @@ async def test_result_at_a_vendors_address_is_copied_first(world, story, monkeyp
     asset = await store.asset(kept["result_asset_ids"][0])
     assert (await store.path(asset)).read_bytes() == b"from https://cdn.example/1.png"
     store._downloads = None
+
+
+@pytest.mark.parametrize("off", [False, True])
+async def test_result_that_cannot_be_fetched_now_is_fetched_later_and_not_paid_again(
+    world, story, monkeypatch, off
+):
+    from studio import MediaFile, ProviderError
+    from studio_asset_gen.takes import AssetStore
+
+    hosts, away = [()] if off else [("cdn.example",)], [not off]
+
+    class Client:
+        async def download(self, url, target, *, hosts, max_bytes):
+            if away.pop():
+                raise ProviderError("asset_gen.results answered 503.")
+            target.write_bytes(b"a picture")
+
+    fakes = type(world.services.providers)
+    monkeypatch.setattr(type(world.services.http), "client", lambda *_, **__: Client())
+    monkeypatch.setattr(fakes, "file_hosts", lambda *_: hosts[-1])
+    monkeypatch.setattr(fakes, "check_files", lambda *_: None)
+    monkeypatch.setattr(world.service(AssetStore)._finisher, "_downloads", None)
+    url = MediaFile(mime="image/png", url="https://cdn.example/1.png")
+    monkeypatch.setattr(sys.modules["asset_gen_world"].FakeImages, "files", lambda *_: (url,))
+    made = await world.post("/api/assetGen/generate", {"target": story.target(0)})
+    job_id = made.json["job"]["id"]
+    await world.services.jobs.step(job_id)
+    waiting = await world.services.jobs.get(job_id)
+    assert (waiting["state"], await story.assets()) == ("finalizing", [])
+    hosts.append(("cdn.example",))
+    away.append(False)
+    await world.db["jobs"].update(job_id, {"$set": {"next_at": 0}})
+    await world.services.jobs.step(job_id)
+    done = await world.services.jobs.get(job_id)
+    assert (done["state"], done["attempt"], len(world.fakes.requests)) == ("succeeded", 1, 1)
+
+
+async def test_result_that_cannot_be_fetched_for_an_hour_ends_the_job(world, story, monkeypatch):
+    from studio import Generation, MediaFile, ProviderError
+    from studio_asset_gen.takes import AssetStore
+
+    job = await story.generate(0)
+    url = MediaFile(mime="image/png", url="https://cdn.example/1.png")
+    late = job | {"attempt": 9, "started_at": job["started_at"] - 3_600_001}
+    result = Generation(provider_job_id="p", state="succeeded", files=(url,))
+    monkeypatch.setattr(type(world.services.providers), "file_hosts", lambda *_: ())
+    with pytest.raises(ProviderError, match="is off"):
+        await world.service(AssetStore).accept(late, result, False)

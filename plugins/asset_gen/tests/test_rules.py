@@ -5,10 +5,11 @@ import pytest
 from studio_asset_gen.api import Slot, StoryView, Wish, basis_hash, frame_size
 from studio_asset_gen.events import job_json
 from studio_asset_gen.files import suffix_of
+from studio_asset_gen.finishing import media_of
 from studio_asset_gen.kinds.common import basis_reason, seed_for, shot_slot
 from studio_asset_gen.kinds.music import mood_of
 from studio_asset_gen.orders import _grouped, _total, _wanted
-from studio_asset_gen.takes import media_of, with_url
+from studio_asset_gen.takes import with_url
 
 pytestmark = pytest.mark.pure
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODULE = "fake_providers_of_asset_gen"
+PLUGINS = ("projects", "stories", "asset_gen", "workbench", "free", "idempotency")
 sys.modules[MODULE] = sys.modules[__name__]
 
 SCRIPT = """Title: Rain
@@ -415,19 +416,23 @@ class Story:
 
 
 @asynccontextmanager
-async def world(folder: Path, database: Any = None):
-    """Start a Studio with the feature plugins and fake providers; its jobs run only by `settle`."""
+async def world(folder: Path, database: Any = None, plugins: str = "", **more: str):
+    """Start a Studio with the feature plugins, more of them and their settings, and fake providers.
+
+    Its jobs run only by `settle`.
+    """
     global FAKES  # noqa: PLW0603 - the providers are made by the kernel, and must find their folder
     before, FAKES = FAKES, Fakes(folder / "files")
-    FAKES.folder.mkdir()
+    FAKES.folder.mkdir(exist_ok=True)
     environ = {
         "STUDIO_ENV": "test",
         "STUDIO_CONFIG_DIR": str(folder),
-        "STUDIO_PLUGINS__ENABLED": "projects,stories,asset_gen,workbench,free",
+        "STUDIO_PLUGINS__ENABLED": ",".join([*PLUGINS, *filter(None, [plugins])]),
         "STUDIO_JOBS__WORKER": "false",
         "STUDIO_LOGGING__LEVEL": "error",
         "STUDIO_LOGGING__DIRECTORY": str(folder / "errors"),
         "STUDIO_WORKBENCH__WORK_DIR": str(folder / "renders"),
+        **more,
     }
     studio = Studio(environ=environ, database=database or InMemoryDatabase())
     auth = FakeAuth()

@@ -43,6 +43,16 @@ DRAW_FIELDS = {
 }  # fmt: skip
 EDIT_FIELDS = (DRAW_FIELDS - {"moderation"}) | {"images", "mask", "input_fidelity"}
 SPEECH_FIELDS = {"model", "input", "voice", "instructions", "response_format", "speed", "stream_format"}
+VIDEO_FIELDS = {"prompt", "model", "seconds", "size", "input_reference"}
+VIDEO_SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024")
+MP4 = b"\x00\x00\x00\x18ftypmp42" + b"a film, as far as we care " * 40
+MODERATION_FIELDS = {"input", "model"}
+CATEGORIES = {
+    "harassment": "t", "harassment/threatening": "t", "hate": "t", "hate/threatening": "t", "illicit": "t",
+    "illicit/violent": "t", "self-harm": "ti", "self-harm/intent": "ti", "self-harm/instructions": "ti",
+    "sexual": "ti", "sexual/minors": "t", "violence": "ti", "violence/graphic": "ti",
+}  # fmt: skip
+"""Each category and what it is judged by: text, or text and images."""
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 CONTENT_TYPES = {
     "mp3": "audio/mpeg", "opus": "audio/ogg", "aac": "audio/aac", "flac": "audio/flac", "wav": "audio/wav",
@@ -99,6 +109,13 @@ class FakeOpenai(FakeVendor):
         self.responses = {}
         self.polls_to_end = 1
         self.draws = "succeeded"
+        self.videos = {}
+        self.as_it_is = False
+        """Answer with what `videos` says, and nothing else."""
+        self.video_seconds = ("4", "8", "12")
+        """None: a server that makes any length and size."""
+        self.films_at_once = False
+        """A server whose first answer is the finished video."""
         self._numbers = itertools.count(1)
 
     def routes(self):
@@ -110,6 +127,10 @@ class FakeOpenai(FakeVendor):
             web.post("/v1/images/generations", self._guarded(self._draw)),
             web.post("/v1/images/edits", self._guarded(self._edit)),
             web.post("/v1/audio/speech", self._guarded(self._speak)),
+            web.post("/v1/moderations", self._guarded(self._moderate)),
+            web.post("/v1/videos", self._guarded(self._film)),
+            web.get("/v1/videos/{id}", self._guarded(self._video)),
+            web.get("/v1/videos/{id}/content", self._guarded(self._video_content)),
         ]
 
     def error_body(self, status):
@@ -375,6 +396,119 @@ class FakeOpenai(FakeVendor):
         for at in range(0, len(data), 4096):
             await answer.write(data[at : at + 4096])
         return answer
+
+    # ---------------------------------------------------------------- videos
+
+    async def _film(self, request):
+        parts = dict(_form(request.headers["Content-Type"], await request.read()))
+        told = {name: value.decode() for name, value in parts.items() if name != "input_reference"}
+        for name in parts:
+            if name not in VIDEO_FIELDS:
+                raise RefusalError(400, "unknown_parameter", f"Unknown parameter: '{name}'.", name)
+        if not told.get("prompt"):
+            raise RefusalError(400, "missing_required_parameter", "Missing: 'prompt'.", "prompt")
+        if "forbidden" in told["prompt"]:
+            raise MODERATED
+        if self.video_seconds and (
+            told["seconds"] not in self.video_seconds or told["size"] not in VIDEO_SIZES
+        ):
+            raise RefusalError(400, "invalid_value", "Invalid value: 'seconds' or 'size'.", "seconds")
+        still = parts.get("input_reference", b"\x89PNG")
+        if not still.startswith((b"\x89PNG", b"\xff\xd8", b"RIFF")):
+            raise RefusalError(400, "invalid_image_format", "Unsupported image.", "input_reference")
+        video_id = f"video_{next(self._numbers)}"
+        self.videos[video_id] = {
+            "id": video_id, "object": "video", "model": told["model"], "status": "queued", "progress": 0,
+            "created_at": 1764000000, "size": told["size"], "seconds": told["seconds"], "error": None,
+            "completed_at": None, "expires_at": None, "prompt": told["prompt"], "remixed_from_video_id": None,
+        }  # fmt: skip
+        if self.films_at_once:
+            self.end_video(video_id, "succeeded")
+        return web.json_response(self.videos[video_id])
+
+    def end_video(self, video_id, how):
+        """End a video: succeeded, failed, refused, unusable (done, and nothing to fetch)."""
+        failed = {"code": "server_error", "message": "The model broke down."}
+        blocked = {
+            "code": "moderation_blocked",
+            "message": "Your request was blocked by our moderation system.",
+        }
+        self.videos[video_id] |= {
+            "succeeded": {
+                "status": "completed",
+                "progress": 100,
+                "completed_at": 1764000060,
+                "expires_at": 1764086460,
+            },
+            "failed": {"status": "failed", "error": failed},
+            "refused": {"status": "failed", "error": blocked},
+            "unusable": {"status": "completed", "progress": 100, "gone": True},
+        }[how]
+
+    def _known_video(self, request):
+        found = self.videos.get(request.match_info["id"])
+        if found is None:
+            raise RefusalError(404, "not_found", "Video not found.", "video_id")
+        return found
+
+    async def _video(self, request):
+        found = self._known_video(request)
+        if self.as_it_is:
+            return web.json_response(found)
+        polls = len(self.asked("GET", f"/v1/videos/{found['id']}$"))
+        if found["status"] in ("queued", "in_progress"):
+            if polls > self.polls_to_end:
+                self.end_video(found["id"], "succeeded")
+            else:
+                found |= {"status": "in_progress", "progress": 33}
+        return web.json_response({name: value for name, value in found.items() if name != "gone"})
+
+    async def _video_content(self, request):
+        found = self._known_video(request)
+        if found["status"] != "completed" or found.get("gone"):
+            raise RefusalError(404, "not_found", "Video content is not available.", "video_id")
+        return web.Response(body=MP4, content_type="video/mp4")
+
+    # ---------------------------------------------------------------- moderations
+
+    async def _moderate(self, request):
+        """Object to violence where a text, or the bytes of a picture, say "forbidden"."""
+        body = await self._json(request, MODERATION_FIELDS)
+        given = body["input"]
+        if not isinstance(given, list):
+            given = [{"type": "text", "text": given}]
+        elif all(isinstance(one, str) for one in given):
+            given = [{"type": "text", "text": one} for one in given]
+        if not given or sum(part.get("type") == "image_url" for part in given) > 1:
+            raise RefusalError(400, "invalid_request", "One image at most.", "input")
+        refused, kinds = set(), set()
+        for part in given:
+            kind, said = _moderated(part)
+            kinds.add(kind)
+            if b"forbidden" in said:
+                refused.add(kind)
+        names = {name: bool(refused) and name in ("violence", "violence/graphic") for name in CATEGORIES}
+        applied = {
+            name: [kind for kind in ("text", "image") if kind in kinds and kind[0] in by]
+            for name, by in CATEGORIES.items()
+        }
+        result = {
+            "flagged": any(names.values()), "categories": names, "category_applied_input_types": applied,
+            "category_scores": {name: 0.93 if found else 0.0002 for name, found in names.items()},
+        }  # fmt: skip
+        return web.json_response(
+            {"id": f"modr-{next(self._numbers)}", "model": body["model"], "results": [result]}
+        )
+
+
+def _moderated(part):
+    if part.get("type") == "text" and set(part) == {"type", "text"} and part["text"]:
+        return "text", part["text"].encode()
+    if part.get("type") == "image_url" and set(part) == {"type", "image_url"}:
+        found = re.fullmatch(r"data:image/(png|jpeg|webp|gif);base64,(.+)", part["image_url"]["url"])
+        if found and len(part["image_url"]["url"]) <= 20_971_520:
+            return "image", base64.b64decode(found[2])
+    raise RefusalError(400, "invalid_value", "Invalid value: 'input'.", "input")
 
 
 def _check_schema(named, param):

@@ -4,6 +4,7 @@ Prints what the SDK made of each answer. The calls are written as its documentat
 itself decides what goes on the wire.
 """
 
+import base64
 import json
 import sys
 from pathlib import Path
@@ -115,6 +116,28 @@ spoken = client.audio.speech.create(
     model="tts-1", input="It rains.", voice="coral", response_format="wav", speed=2.0
 )
 told["speech"] = len(spoken.content)
+
+# ---------------------------------------------------------------- videos
+
+made = client.videos.create(
+    model="sora-2", prompt="Rain. The camera slowly pushes in.", seconds="8", size="1280x720",
+    input_reference=("still.png", (folder / "a.png").read_bytes(), "image/png"),
+)  # fmt: skip
+told["video"] = [made.status, *(client.videos.retrieve(made.id).status for _ in range(2))]
+told["video_content"] = len(client.videos.download_content(made.id).content)
+
+# ---------------------------------------------------------------- moderation
+
+told["moderation"] = []
+picture = base64.b64encode((folder / "forbidden.png").read_bytes()).decode()
+for part in (
+    {"type": "text", "text": "A calm harbour."},
+    {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}},
+):
+    judged = client.moderations.create(model="omni-moderation-latest", input=[part])
+    found = judged.results[0]
+    told["moderation"].append([found.flagged, found.categories.violence, found.category_scores.violence])
+    told["moderation_kinds"] = found.category_applied_input_types.violence
 
 # ---------------------------------------------------------------- errors and webhooks
 

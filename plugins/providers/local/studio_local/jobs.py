@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=GenerationRequest)
 
 QUICK_S = 0.25
-"""`submit` waits so long for the result: quick work needs no poll."""
+"""`submit` waits so long for the result: quick work needs no poll. So do the polls of a few jobs."""
+FEW = 4
+"""As many polls are under way at a time (jobs.concurrency, its default): those of more jobs do not wait."""
+POLL_S, POLL_FEW_S = 0.3, 0.05
+"""When to ask again. A poll that waits hears of the end at once."""
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _LONGEST_PLAIN_ID = 80
 _RETRYABLE = frozenset({"provider_failed", "deadline_exceeded", "storage_full", "unavailable"})
@@ -89,8 +93,18 @@ class LocalJobs:
             task.add_done_callback(lambda task: self._settle(job_id, task))
         if wait_s:
             await asyncio.wait({self._tasks[job_id]}, timeout=wait_s)
+        again_s = POLL_FEW_S if job_id in self._tasks and self._few() else POLL_S
         done = self._result(job_id)
-        return done or Generation(provider_job_id=job_id, percent=self._progress(job_id), retry_after_s=0.3)
+        return done or Generation(
+            provider_job_id=job_id, percent=self._progress(job_id), retry_after_s=again_s
+        )
+
+    async def poll(self, job_id: str, work: Callable[[Job], Awaitable[Outcome]]) -> Generation:
+        """Return the state as `resume` does; that of one of a few jobs as soon as it has ended."""
+        return await self.resume(job_id, work, wait_s=QUICK_S if self._few() else 0.0)
+
+    def _few(self) -> bool:
+        return len(self._tasks) <= FEW
 
     def request_json(self, job_id: str) -> bytes:
         """Return the stored request; raises ProviderRejectedError for an id that was never submitted here."""
@@ -248,7 +262,7 @@ class LocalGenerator(ABC, Generic[R]):
     async def poll(self, provider_job_id: str) -> Generation:
         """Return the state; work that a dead process left behind starts again."""
         request = self.request_type.model_validate_json(self._jobs.request_json(provider_job_id))
-        return await self._jobs.resume(provider_job_id, self._bind(request))
+        return await self._jobs.poll(provider_job_id, self._bind(request))
 
     async def cancel(self, provider_job_id: str) -> bool:
         """Stop the task and its child process; False when the result is there already."""

@@ -26,6 +26,7 @@ _TARGETS = {
     "video": ("video:LocalVideoGenerator", "local-ken-burns", ("video/mp4",)),
     "film": ("film.renderer:LocalFilmRenderer", "local-animatic", ("video/mp4",)),
     "score": ("score:LocalAssetScorer", "local-measures", ("application/json",)),
+    "thumbnail": ("thumbnail:LocalThumbnailer", "local-thumbnail", ("image/jpeg", "image/webp")),
     "storage": ("storage:LocalFileStorage", "local-disk", ()),
     "mail": ("mail:LocalOutboxMailer", "local-outbox", ("message/rfc822",)),
 }

@@ -1,4 +1,4 @@
-"""The worker program: draws, composes, judges, mixes sound and exports time lines.
+"""The worker program: draws, composes, judges, shrinks, mixes sound and exports time lines.
 
 Started as `python -m studio_local.work_child <parent pid> <memory MB>`; libraries are imported at first need.
 """
@@ -55,6 +55,13 @@ def score(payload: dict[str, Any]) -> dict[str, Any]:
     return judge_image(payload)
 
 
+def shrink(payload: dict[str, Any]) -> dict[str, Any]:
+    """Write a thumbnail to `out`."""
+    from studio_local.shrinking import shrink_image
+
+    return shrink_image(payload)
+
+
 if __name__ == "__main__":
     serve(
         {
@@ -64,5 +71,6 @@ if __name__ == "__main__":
             "film_still": film_still,
             "mix_track": mix_track,
             "score": score,
+            "shrink": shrink,
         }
     )

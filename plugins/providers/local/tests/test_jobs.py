@@ -68,6 +68,28 @@ async def test_quick_work_is_answered_by_submit(jobs):
     assert done.provider_job_id == "echo-j1"
 
 
+async def test_poll_of_one_of_a_few_jobs_hears_its_end_at_once(jobs, monkeypatch):
+    gate = asyncio.Event()
+    provider = Echo(jobs, gate)
+    running = await provider.submit(ask())
+    monkeypatch.setattr("studio_local.jobs.QUICK_S", 20.0)
+    asyncio.get_running_loop().call_soon(gate.set)
+    assert (await provider.poll("echo-j1")).state == "succeeded"
+    assert running.retry_after_s < 0.1
+
+
+async def test_poll_of_one_of_many_jobs_does_not_wait_for_it(jobs, monkeypatch):
+    gate = asyncio.Event()
+    provider = Echo(jobs, gate)
+    monkeypatch.setattr("studio_local.jobs.QUICK_S", 0.01)
+    last = [await provider.submit(ask(f"j{number}")) for number in range(5)][-1]
+    monkeypatch.setattr("studio_local.jobs.QUICK_S", 20.0)
+    asked = await provider.poll("echo-j1")
+    gate.set()
+    await asyncio.wait(jobs._tasks.values())
+    assert (asked.state, asked.retry_after_s) == ("running", last.retry_after_s)
+
+
 async def test_request_is_on_disk_before_submit_answers(jobs, tmp_path):
     gate = asyncio.Event()
     provider = Echo(jobs, gate)
@@ -298,3 +320,14 @@ async def test_cancelled_voice_can_be_asked_for_again_under_another_id(warm, too
         assert await provider.cancel(started.provider_job_id)
     done = await tools.finished(provider, VoiceRequest(job_id="short", text="Hi.", voice="en"))
     assert done.state == "succeeded"
+
+
+async def test_task_goes_to_the_worker_that_has_loaded_its_libraries(fresh, tmp_path):
+    workers = runtime_of(fresh(processes=2)).workers
+    track = {"voices": [], "music": None, "samples": 480, "out": str(tmp_path / "raw")}
+    bed = {"out": str(tmp_path / "m.wav"), "mood": "warm", "seed": 1, "tempo_bpm": 60, "duration_ms": 1000}
+    tasks = {"mix_track": track, "compose": bed}
+    await asyncio.gather(*(workers.call(task, given, deadline_s=60) for task, given in tasks.items()))
+    for task in ("mix_track", "compose", "compose", "mix_track"):
+        await workers.call(task, tasks[task], deadline_s=60)
+    assert sorted(map(sorted, (worker.knows for worker in workers._idle))) == [["compose"], ["mix_track"]]

@@ -15,7 +15,9 @@ from studio_local.runtime import runtime_of
 from studio_local.settings import LocalSettings
 
 pytestmark = pytest.mark.pure
-CAPABILITIES = {"breakdown", "image", "voice", "music", "video", "film", "score", "storage", "mail"}
+CAPABILITIES = {
+    "breakdown", "image", "voice", "music", "video", "film", "score", "thumbnail", "storage", "mail",
+}  # fmt: skip
 
 
 def specs(ctx):

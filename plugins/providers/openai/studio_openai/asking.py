@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from studio import PluginContext
 
 
-MAX_BYTES = {"chat": 4_000_000, "image": 40_000_000, "image_edit": 40_000_000, "voice": 20_000_000}
+MAX_BYTES = {
+    "chat": 4_000_000, "image": 40_000_000, "image_edit": 40_000_000, "voice": 20_000_000,
+    "moderation": 1_000_000, "video": 1_000_000,
+}  # fmt: skip
 """The largest answer that is read: a picture of 3840x2160 as PNG in base64 has some 30 MB."""
 
 

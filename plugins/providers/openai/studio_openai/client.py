@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 import time
 from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
@@ -11,11 +13,18 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from studio import Generation, OutcomeUnknownError, ProviderError, ProviderUnavailableError
+from studio import (
+    Generation,
+    OutcomeUnknownError,
+    ProviderError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+)
 from studio_openai.sse import sse_events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from pathlib import Path
 
     from studio import Doc, HttpAnswer, PluginContext, VendorTable
 
@@ -66,9 +75,11 @@ class VendorCalls:
         answer = await self.create(path, **content)
         return self.paid(model, answer.body), answer.headers.get("x-request-id", "")
 
-    async def read(self, path: str, model: type[M], method: str = "GET") -> tuple[int, M | None]:
-        """Ask about work that was started, as often as needed; None for an empty body."""
-        answer = await self._http.request(method, path, kind="safe")
+    async def read(
+        self, path: str, model: type[M], method: str = "GET", **content: Any
+    ) -> tuple[int, M | None]:
+        """Ask what starts nothing, as often as needed; None for an empty body."""
+        answer = await self._http.request(method, path, kind="safe", **content)
         self._check(answer)
         if not answer.body.strip():
             return answer.status, None
@@ -76,6 +87,21 @@ class VendorCalls:
             return answer.status, model.model_validate_json(answer.body)
         except ValidationError as error:
             raise ProviderError(self._unread(error), code="provider_bad_answer") from error
+
+    async def save(self, path: str, target: Path, mimes: tuple[str, ...]) -> None:
+        """Copy a finished file to `target`, as often as needed, whole or not at all.
+
+        Raises ProviderRejectedError when it is not there (any more), or of a type that begins with none of `mimes`.
+        """
+        part = target.with_name(f".part-{secrets.token_hex(8)}")  # another process may fetch the same one
+        try:
+            mime = await self._http.download(path, part)
+            if not mime.startswith(mimes):
+                detail = f"{self.table.vendor} sent {mime[:40] or 'nothing'} where a file should be."
+                raise ProviderRejectedError(detail, code="provider_no_result")
+            await asyncio.to_thread(part.replace, target)
+        finally:
+            await asyncio.to_thread(part.unlink, missing_ok=True)
 
     async def fetched(self, url: str) -> bytes:
         """Return a file that the answer to a paid call names; it lies at the vendor's own origin.

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from studio import ChatDelta, Estimate, Generation, OutcomeUnknownError, ProviderRejectedError, price_of
+from studio import ChatDelta, Estimate, Generation, OutcomeUnknownError, price_of
 from studio_openai.asking import calls_of
+from studio_openai.at_once import AtOnce
 from studio_openai.completions import Completion, CompletionPiece, Pieces, completion_body, streamed
 from studio_openai.models import ChatParams, params_of
 from studio_openai.prices import chosen, priced
@@ -42,7 +43,7 @@ def most_tokens(request: ChatRequest) -> dict[str, int]:
     return {"input_tokens": len(orjson.dumps(asked)), "output_tokens": request.max_output_tokens}
 
 
-class CompletionsChat:
+class CompletionsChat(AtOnce):
     """Answers at once, and keeps nothing: there is nothing to ask for or to cancel later."""
 
     def __init__(self, calls: VendorCalls, models: Sequence[ModelSpec], params: type[Params]) -> None:
@@ -54,14 +55,6 @@ class CompletionsChat:
         completion, request_id = await self._calls.created(_PATH, Completion, json=body)
         reply = completion.reply(request_id or f"chat-{request.job_id}")
         return self._concluded(reply, completion.usage, request)
-
-    async def poll(self, provider_job_id: str) -> Generation:
-        """Refuse: answers come at once."""
-        raise ProviderRejectedError(f"{provider_job_id[:40]!r} came at once: there is nothing to ask for.")
-
-    async def cancel(self, provider_job_id: str) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Return False: what came at once cannot be stopped."""
-        return False
 
     def estimate(self, request: ChatRequest) -> Estimate:
         """Return the most that the answer may cost."""

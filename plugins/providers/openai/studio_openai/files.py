@@ -29,7 +29,7 @@ class OutputFolder:
 
     async def put(self, job_id: str, suffix: str, data: bytes) -> Path:
         """Write the file of a job, named by its id so that a repetition replaces it; raises StorageFullError."""
-        target = self._root / f"{hashlib.sha256(job_id.encode()).hexdigest()[:40]}{suffix}"
+        target = self._place(job_id, suffix)
         try:
             await asyncio.to_thread(_write, target, data)
         except OSError as error:
@@ -39,6 +39,14 @@ class OutputFolder:
                 ) from error
             raise
         return target
+
+    async def place(self, job_id: str, suffix: str) -> Path:
+        """Return where a job's file is to be written by somebody else; its folder is there."""
+        await asyncio.to_thread(self._root.mkdir, parents=True, exist_ok=True)
+        return self._place(job_id, suffix)
+
+    def _place(self, job_id: str, suffix: str) -> Path:
+        return self._root / f"{hashlib.sha256(job_id.encode()).hexdigest()[:40]}{suffix}"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

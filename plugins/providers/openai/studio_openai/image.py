@@ -20,6 +20,7 @@ from studio import (
     price_of,
 )
 from studio_openai.asking import calls_of
+from studio_openai.at_once import AtOnce
 from studio_openai.files import OutputFolder
 from studio_openai.models import EditParams, ImageParams, Pictures, params_of
 from studio_openai.prices import chosen, priced
@@ -47,7 +48,7 @@ _OPERATIONS = {
 }
 
 
-class _Pictures:
+class _Pictures(AtOnce):
     """What drawing and editing share: the connection, the models, the files. Nothing can be asked for later."""
 
     capability: str
@@ -57,14 +58,6 @@ class _Pictures:
         self._models = priced(settings.image_models, settings.prices, FORMATS)
         self._calls = calls_of(ctx, self.capability, settings.image_deadline_s)
         self._files = OutputFolder(settings.work_dir, keep_h=settings.keep_files_h)
-
-    async def poll(self, provider_job_id: str) -> Generation:
-        """Refuse: pictures come at once, and the vendor keeps none."""
-        raise ProviderRejectedError(f"{provider_job_id[:40]!r} came at once: there is nothing to ask for.")
-
-    async def cancel(self, provider_job_id: str) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Return False: what came at once cannot be stopped."""
-        return False
 
     def estimate(self, request: Any) -> Estimate:
         """Return the price of one picture, where the operator has set one; tokens are known afterwards only."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, ValidationError
 
 from studio import Fault, ProviderRejectedError, VendorTable
 from studio_openai.completions import Believed, Count, Wire
@@ -152,6 +152,39 @@ class Pictures(Wire):
     data: tuple[Picture, ...] = Field(min_length=1)
     size: str | None = None
     usage: Believed[ImageUsage] = None
+
+
+class Judgement(Wire):
+    """What the vendor thinks of one input; a category of an older model may be null."""
+
+    flagged: StrictBool
+    categories: dict[str, StrictBool | None]
+    category_scores: dict[str, Believed[Annotated[float, Field(ge=0, le=1)]]] = Field(default_factory=dict)
+
+
+class Judgements(Wire):
+    """The answer of `/moderations`: one for all that was sent."""
+
+    id: str | None = None
+    results: tuple[Judgement, ...] = Field(min_length=1)
+
+
+class VideoTrouble(Wire):
+    """Why a video failed."""
+
+    code: str | None = None
+    message: str | None = None
+
+
+class Video(Wire):
+    """A video job in any of its states."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,200}$")]
+    status: str
+    progress: Believed[Annotated[float, Field(ge=0, le=100)]] = None
+    seconds: Believed[Annotated[float, Field(gt=0, le=86_400)]] = None
+    """A string on the wire: "8"."""
+    error: VideoTrouble | None = None
 
 
 class EventData(Wire):

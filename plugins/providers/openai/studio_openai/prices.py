@@ -38,6 +38,18 @@ def priced(
     )
 
 
+def free_unless_priced(names: Sequence[str], prices: Mapping[str, Price]) -> tuple[ModelSpec, ...]:
+    """Return a declaration for each model of a service that costs nothing, or what the operator says."""
+    free = Price(kind="free", unit_uusd=0)
+    return priced(names, {name: prices.get(name, free) for name in names})
+
+
+def all_offered(prices: Mapping[str, object], *offered: Sequence[str]) -> None:
+    """Raise ValueError for a price of a model that is not offered: a slip of the pen would leave the other unknown."""
+    if unknown := sorted(set(prices) - {name for names in offered for name in names}):
+        raise ValueError(f"prices: no such model is offered: {', '.join(unknown)}")
+
+
 def chosen(models: Sequence[ModelSpec], wanted: str | None) -> ModelSpec:
     """Return the model that is wanted, or the first; raises ProviderRejectedError for one that is not offered."""
     for model in models:

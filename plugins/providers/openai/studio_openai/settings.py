@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import Field, PositiveInt, SecretStr, StringConstraints, model_validator
 
-from studio_openai.prices import Price
+from studio_openai.prices import Price, all_offered
+from studio_openai.server import ServerSettings
 
 OFFICIAL = "https://api.openai.com/v1"
 HeaderText = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]+$")]
+Size = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{1,4}x[1-9]\d{1,4}$")]
 Names = Annotated[list[str], Field(min_length=1)]
 
 
-class OpenaiSettings(BaseModel):
+class OpenaiSettings(ServerSettings):
     """Which server is asked, with which key, for which models, and how long it may take."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     api_key: SecretStr | None = Field(None, json_schema_extra={"env": "OPENAI_API_KEY"})
     organization: HeaderText | None = Field(None, description="sent as OpenAI-Organization")
     project: HeaderText | None = Field(None, description="sent as OpenAI-Project")
     base_url: str = Field(OFFICIAL, description="any server that speaks the protocol")
-    allow_private: bool = Field(
-        default=False, description="the host of base_url may be private and speak plain HTTP; needs no key"
-    )
     chat_api: Literal["auto", "responses", "chat_completions"] = Field(
         "auto", description="auto: responses at OpenAI, chat_completions elsewhere"
     )
@@ -41,6 +37,17 @@ class OpenaiSettings(BaseModel):
         ["gpt-image-2", "gpt-image-1.5", "gpt-image-1-mini"], description="first: default"
     )
     voice_models: Names = Field(["gpt-4o-mini-tts", "tts-1", "tts-1-hd"], description="first: default")
+    video_models: list[str] = Field(
+        [], description="first: default; empty: no videos, as OpenAI makes none any more"
+    )
+    video_seconds: tuple[PositiveInt, ...] = Field(
+        (4, 8, 12), description="the lengths that the server makes; empty: any whole second"
+    )
+    video_sizes: tuple[Size, ...] = Field(
+        ("1280x720", "720x1280", "1792x1024", "1024x1792"),
+        description="the sizes that the server makes; empty: any",
+    )
+    moderation_models: Names = Field(["omni-moderation-latest"], description="first: default")
     voices: Names = Field(
         ["alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"],
         description="the voices that the server has",
@@ -52,6 +59,8 @@ class OpenaiSettings(BaseModel):
     chat_deadline_s: float = Field(120.0, gt=0)
     image_deadline_s: float = Field(240.0, gt=0)
     voice_deadline_s: float = Field(60.0, gt=0)
+    video_deadline_s: float = Field(180.0, gt=0)
+    moderation_deadline_s: float = Field(8.0, gt=0)
     work_dir: Path = Field(Path(".studio/openai"), description="folder of the files that came back")
     keep_files_h: float = Field(24.0, gt=0, description="hours until such a file is removed")
 
@@ -66,23 +75,10 @@ class OpenaiSettings(BaseModel):
         auto = "responses" if self.base_url == OFFICIAL else "chat_completions"
         return (auto if self.chat_api == "auto" else self.chat_api) == "responses"
 
-    @property
-    def private_hosts(self) -> tuple[str, ...]:
-        """The one host that may have a private address: the operator's own."""
-        return (urlsplit(self.base_url).hostname or "",) if self.allow_private else ()
-
     @model_validator(mode="after")
     def _fits(self) -> OpenaiSettings:
-        parts = urlsplit(self.base_url)
-        schemes = ("https", "http") if self.allow_private else ("https",)
-        if (
-            parts.scheme not in schemes
-            or not parts.hostname
-            or parts.query
-            or parts.fragment
-            or parts.username
-        ):
-            raise ValueError("base_url: an https:// address; http:// only together with allow_private")
+        pictures, films = [*self.image_models, *self.moderation_models], self.video_models
+        all_offered(self.prices, self.chat_models, self.voice_models, pictures, films)
         if self.background and not self.responses:
             raise ValueError("background: only the responses API has it")
         if self.webhook_secret and not self.webhook_secret.get_secret_value().startswith("whsec_"):

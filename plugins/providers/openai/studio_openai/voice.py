@@ -15,6 +15,7 @@ from studio import (
     price_of,
 )
 from studio_openai.asking import calls_of
+from studio_openai.at_once import AtOnce
 from studio_openai.files import OutputFolder
 from studio_openai.models import VoiceParams, params_of
 from studio_openai.prices import chosen, priced
@@ -36,7 +37,7 @@ TEXT_LETTERS, CUSTOM = 4096, "voice_"
 _USUAL_RATE, _SLOWEST, _FASTEST = 165, 0.25, 4.0
 
 
-class OpenaiVoiceGenerator:
+class OpenaiVoiceGenerator(AtOnce):
     """Speaks at once. WAV unless asked otherwise, because its length can be told without decoding."""
 
     def __init__(self, ctx: PluginContext) -> None:
@@ -67,14 +68,6 @@ class OpenaiVoiceGenerator:
             provider_job_id=answer.headers.get("x-request-id") or f"voice-{request.job_id}",
             state="succeeded", percent=100, files=(file,), usage=usage,
         )  # fmt: skip
-
-    async def poll(self, provider_job_id: str) -> Generation:
-        """Refuse: voices come at once, and the vendor keeps none."""
-        raise ProviderRejectedError(f"{provider_job_id[:40]!r} came at once: there is nothing to ask for.")
-
-    async def cancel(self, provider_job_id: str) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Return False: what came at once cannot be stopped."""
-        return False
 
     def estimate(self, request: VoiceRequest) -> Estimate:
         """Return the price by characters, where the operator has set one."""

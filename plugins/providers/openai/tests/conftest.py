@@ -7,16 +7,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import structlog
-from aiohttp import web
 
-from studio import ChatMessage, ChatRequest, PluginContext
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
-from studio.testing.vendor import FakeVendor
+from studio import ChatMessage, ChatRequest
+from studio.testing.contexts import contexts
+from studio.testing.vendor import Canned
 from studio_openai.chat import OpenaiChatModel
 from studio_openai.compatible import OpenaiCompatibleChat
 from studio_openai.image import OpenaiImageEditor, OpenaiImageGenerator
+from studio_openai.moderation import OpenaiModerator
 from studio_openai.settings import OpenaiSettings
+from studio_openai.video import OpenaiVideoGenerator
 from studio_openai.voice import OpenaiVoiceGenerator
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -25,23 +25,9 @@ KINDS = {
     "image": OpenaiImageGenerator,
     "image_edit": OpenaiImageEditor,
     "voice": OpenaiVoiceGenerator,
+    "moderation": OpenaiModerator,
+    "video": OpenaiVideoGenerator,
 }
-
-
-class Canned(FakeVendor):
-    """Gives the same answer to everything."""
-
-    def __init__(self, status, body=None, headers=None, text=None):
-        super().__init__()
-        self._made = status, json.dumps(body) if text is None else text, headers or {}
-
-    def routes(self):
-        return [web.route("*", "/{any:.*}", self._answer)]
-
-    async def _answer(self, request):
-        status, text, headers = self._made
-        headers = {"Content-Type": "application/json"} | headers
-        return web.Response(status=status, body=text.encode(), headers=headers)
 
 
 @pytest.fixture(scope="session")
@@ -52,17 +38,18 @@ def openai_fakes(load_fake):
 @pytest.fixture
 async def context(tmp_path):
     """Return a function that makes a plugin context before a fake; its files lie in the test's own folder."""
-    services = Services()
-    services.metrics = Metrics()
-    services.http = HttpClients(Settings(), services.metrics)
+    async with contexts() as context_of:
 
-    def make(fake, **changed):
-        named = {"api_key": "sk-fake-0123456789abcdef", "base_url": f"{fake.url}/v1", "allow_private": True}
-        settings = OpenaiSettings(**named | {"work_dir": tmp_path / "out", "chat_api": "responses"} | changed)
-        return PluginContext("openai", services, settings, structlog.get_logger())
+        def make(fake, **changed):
+            named = {
+                "api_key": "sk-fake-0123456789abcdef",
+                "base_url": f"{fake.url}/v1",
+                "allow_private": True,
+            }
+            named |= {"work_dir": tmp_path / "out", "chat_api": "responses"}
+            return context_of("openai", OpenaiSettings(**named | changed))
 
-    yield make
-    await services.http.close()
+        yield make
 
 
 @pytest.fixture

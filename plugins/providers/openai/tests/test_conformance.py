@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from studio import ChatMessage, ChatRequest, ImageRequest, WebhookCall
+from studio import ChatMessage, ChatRequest, ImageRequest, VideoRequest, WebhookCall
 from studio.testing.providers import ProviderCase, ProviderConformance
 from studio_openai.plugin import Plugin
 from studio_openai.settings import OpenaiSettings
@@ -33,6 +33,7 @@ class OpenaiCase(ProviderCase):
             api_key=self.fakes.KEY, base_url=f"{vendor.url}/v1", allow_private=True, chat_api="responses",
             background=True, webhook_secret=self.fakes.SECRET, work_dir=self.folder / "out",
             chat_deadline_s=self.deadline_s, image_deadline_s=self.deadline_s,
+            video_models=["sora-2"], video_deadline_s=self.deadline_s,
         )  # fmt: skip
 
 
@@ -74,6 +75,32 @@ class ImageCase(OpenaiCase):
 
     def end(self, vendor, provider_job_id, outcome):
         vendor.draws = outcome
+
+
+class VideoCase(OpenaiCase):
+    capability = "video"
+    submit_path = "/v1/videos$"
+    poll_path = "/v1/videos/[^/]+$"
+
+    def vendor(self):
+        vendor = super().vendor()
+        vendor.polls_to_end = 1_000_000  # only `end` ends a job
+        return vendor
+
+    def request(self, outcome):
+        still = self.folder / "still.png"
+        still.write_bytes(self.fakes.png(64, 32))
+        return VideoRequest(job_id="j1", prompt="Rain.", image=still, duration_ms=4000)
+
+    def end(self, vendor, provider_job_id, outcome):
+        if outcome != "running":
+            vendor.end_video(provider_job_id, outcome)
+
+
+class TestVideo(ProviderConformance):
+    @pytest.fixture
+    def case_of(self, openai_fakes):
+        return VideoCase(openai_fakes)
 
 
 class TestChat(ProviderConformance):

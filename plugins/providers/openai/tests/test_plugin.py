@@ -18,7 +18,7 @@ from studio_openai.plugin import Plugin
 from studio_openai.settings import OpenaiSettings
 
 pytestmark = pytest.mark.pure
-CAPABILITIES = ["chat", "image", "image_edit", "voice"]
+CAPABILITIES = ["chat", "image", "image_edit", "voice", "moderation"]
 
 
 def specs(**settings):
@@ -34,7 +34,8 @@ def test_without_a_key_every_provider_says_what_to_set():
 
 def test_with_a_key_they_are_on_and_their_deadlines_are_longer_than_the_calls():
     found = {spec.capability: spec for spec in specs(api_key="sk-1", webhook_secret="whsec_MfKQ")}
-    assert all(spec.missing is None and not spec.idempotent_submit for spec in found.values())
+    assert all(spec.missing is None for spec in found.values())
+    assert [name for name, spec in found.items() if spec.idempotent_submit] == ["moderation"]
     assert found["chat"].deadline_s > OpenaiSettings().chat_deadline_s
     assert [name for name, spec in found.items() if spec.webhooks] == ["chat"]
     assert not any(spec.webhooks for spec in specs(api_key="sk-1"))
@@ -52,6 +53,16 @@ def test_prices_are_the_operators_and_unknown_otherwise():
     models = {m.name: m for m in specs(api_key="sk-1", prices=prices)[0].models}
     assert (models["gpt-5.5"].unit_price_uusd, models["gpt-5.5"].output_price_uusd) == (5_000_000, 30_000_000)
     assert models["gpt-5.4-mini"].price_kind == "unknown"
+    (judge,) = [spec for spec in specs(api_key="sk-1") if spec.capability == "moderation"]
+    assert (judge.models[0].name, judge.models[0].price_kind) == ("omni-moderation-latest", "free")
+
+
+def test_videos_are_there_only_where_a_model_is_named():
+    assert "video" not in [spec.capability for spec in specs(api_key="sk-1")]
+    (film,) = [spec for spec in specs(video_models=["wan-2.2"]) if spec.capability == "video"]
+    assert (film.models[0].name, film.models[0].price_kind) == ("wan-2.2", "unknown")
+    assert film.missing == "set STUDIO_OPENAI__API_KEY"
+    assert film.deadline_s > OpenaiSettings().video_deadline_s
 
 
 @pytest.mark.parametrize(

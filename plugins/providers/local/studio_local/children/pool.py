@@ -31,10 +31,11 @@ def child_environment() -> dict[str, str]:
 
 
 class _Worker:
-    """One child process."""
+    """One child process; `knows` are the tasks whose libraries it has loaded."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
+        self.knows: set[str] = set()
         self._errors = bytearray()
         self._drain = asyncio.create_task(self._read_errors(), name="local:child-errors")
 
@@ -93,13 +94,14 @@ class ChildPool:
         """
         line = json.dumps({"task": task, "payload": payload}).encode() + b"\n"
         async with self._slots:
-            worker = await self._take()
+            worker = await self._take(task)
             try:
                 answer = await asyncio.wait_for(worker.ask(line), deadline_s)
             except TimeoutError as error:
                 message = f"The local {task} did not end within {deadline_s:g} s."
                 raise DeadlineExceededError(message) from error
             else:
+                worker.knows.add(task)
                 self._idle.append(worker)
             finally:
                 self._busy.discard(worker)
@@ -113,9 +115,11 @@ class ChildPool:
         self._idle.clear()
         await asyncio.gather(*(worker.close() for worker in workers))
 
-    async def _take(self) -> _Worker:
+    async def _take(self, task: str) -> _Worker:
+        """Return an idle worker, best one that has done such a task, else a new one."""
         while self._idle:
-            worker = self._idle.pop()
+            worker = next((idle for idle in self._idle if task in idle.knows), self._idle[-1])
+            self._idle.remove(worker)
             if worker.alive:
                 break
             await worker.close()

@@ -1,0 +1,1 @@
+"""Nothing new is shown before somebody has judged it."""

@@ -1,0 +1,1 @@
+"""Thumbnails and blurhashes of new pictures, clips and films."""

@@ -1,0 +1,1 @@
+"""Says in every new file, signed, that and how it was generated."""
