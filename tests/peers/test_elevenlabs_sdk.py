@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from studio import VoiceRequest
+from studio import MusicRequest, VoiceRequest
 from studio.testing import InMemoryDatabase
 from studio.testing.kit import Studio, running
 from studio_elevenlabs.webhooks import verify
@@ -72,11 +72,13 @@ async def speak(fakes, fake, folder):
         voice = studio.services.providers.get("voice", "elevenlabs")
         timed = await voice.submit(line)
         voices = await voice.voices()
+        music = studio.services.providers.get("music", "elevenlabs")
+        bed = await music.submit(MusicRequest(job_id="m", prompt="A low drone", duration_ms=12_000))
     environ["STUDIO_ELEVENLABS__TIMESTAMPS"] = "false"
     async with running(Studio(environ=environ, database=InMemoryDatabase())) as studio:
         voice = studio.services.providers.get("voice", "elevenlabs")
         plain = await voice.submit(VoiceRequest(job_id="k", text="hi", voice=VOICE))
-    return timed, plain, voices
+    return timed, plain, voices, bed
 
 
 def test_speech_is_asked_for_as_the_sdk_does(asked):
@@ -94,8 +96,15 @@ def test_plain_speech_is_asked_for_as_the_sdk_does_but_for_the_format_that_it_le
     assert (mine.path, mine.json) == (theirs.path, theirs.json)
 
 
+def test_music_is_asked_for_as_the_sdk_does(asked):
+    by_sdk, by_plugin, _, _ = asked
+    mine, theirs = ([call for call in calls if call.path == "/v1/music"] for calls in (by_plugin, by_sdk))
+    assert [shown(call) for call in mine] == [shown(call) for call in theirs]
+    assert len(mine) == 1
+
+
 def test_voices_are_asked_for_page_by_page_as_the_sdk_does(asked):
-    by_sdk, by_plugin, told, (_, _, voices) = asked
+    by_sdk, by_plugin, told, (_, _, voices, _) = asked
     mine = [shown(call)[:4] for call in by_plugin if call.method == "GET"]
     theirs = [shown(call)[:4] for call in by_sdk if call.method == "GET"]
     assert mine == theirs
@@ -103,10 +112,11 @@ def test_voices_are_asked_for_page_by_page_as_the_sdk_does(asked):
 
 
 def test_both_read_the_same_answer(asked):
-    _, _, told, (timed, plain, _) = asked
+    _, _, told, (timed, plain, _, bed) = asked
     file = timed.files[0]
     assert file.path.stat().st_size == told["audio"]
     assert plain.files[0].path.stat().st_size == told["plain"]
+    assert bed.files[0].path.stat().st_size == told["music"]
     assert told["characters"] == "Hello dark sky."
     assert [word.start_ms for word in file.words] == [round(told["starts"][at] * 1000) for at in (0, 6, 11)]
     assert timed.usage["credits"] == int(told["cost"])

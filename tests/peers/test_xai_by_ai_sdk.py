@@ -32,8 +32,9 @@ async def context():
     await services.http.close()
 
 
-async def everything(ctx, one, two):
-    """Ask the same as the script, in the same order, and return the finished video."""
+async def everything(ctx, one, two, clip):
+    """Ask the same as the script, in the same order, and return the finished videos."""
+    from studio_jobvendor.api import ClipRequest
     from studio_xai.image import XaiImageEditor, XaiImageGenerator
     from studio_xai.video import XaiVideoGenerator
 
@@ -43,7 +44,16 @@ async def everything(ctx, one, two):
     await XaiImageEditor(ctx).submit(edit)
     await image.submit(ImageRequest(job_id="i2", prompt="A boat", references=(one, two)))
     video = XaiVideoGenerator(ctx)
-    found = await video.submit(VideoRequest(job_id="v1", prompt="Rain.", image=one, duration_ms=5500))
+    films = [
+        VideoRequest(job_id="v1", prompt="Rain.", image=one, duration_ms=5500),
+        ClipRequest(job_id="v2", prompt="They meet.", image=one, duration_ms=5500, references=(one, two)),
+        ClipRequest(job_id="v3", prompt="She leaves.", image=one, duration_ms=4000, video=clip),
+    ]
+    return [await made(video, request) for request in films]
+
+
+async def made(video, request):
+    found = await video.submit(request)
     while found.state == "running":
         found = await video.poll(found.provider_job_id)
     return found
@@ -64,12 +74,12 @@ async def test_the_sdk_sends_what_we_send_and_reads_what_the_fake_answers(
     load_fake, node_script, context, tmp_path
 ):
     fakes, script = load_fake("xai"), await asyncio.to_thread(node_script, "xai_ai_sdk.mjs", SDK)
-    pictures = [tmp_path / "a.png", tmp_path / "b.png"]
+    pictures = [tmp_path / "a.png", tmp_path / "b.png", tmp_path / "clip.mp4"]
     for number, path in enumerate(pictures):
         path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes([number]))
     async with fakes.FakeXai().serving() as fake:
         fake.polls_to_end = 2
-        film = await everything(context(fakes, fake), *pictures)
+        film, *others = await everything(context(fakes, fake), *pictures)
         ours, fake.calls[:] = list(fake.calls), []
         command = ("node", script, f"{fake.url}/v1", fakes.KEY, *pictures)
         done = await asyncio.to_thread(subprocess.run, command, check=True, timeout=60, capture_output=True)
@@ -82,5 +92,7 @@ async def test_the_sdk_sends_what_we_send_and_reads_what_the_fake_answers(
     assert told["image"] == ["/9j/4AAQ", fakes.TICKS["image"]]
     assert told["video"][1:] == [film.files[0].duration_ms / 1000, fakes.TICKS["video"]]
     assert told["video"][0].startswith("https://vidgen.x.ai/")
+    assert told["extended"].startswith("https://vidgen.x.ai/")
+    assert [other.state for other in others] == ["succeeded", "succeeded"]
     assert told["refused"][0] == 400
     assert "Incorrect API key" in told["refused"][1]

@@ -45,7 +45,7 @@ def test_list_says_what_to_set(run):
 
 
 def test_try_without_a_key_names_the_variable_and_ends_with_78(run):
-    code, _, err = run("try", "elevenlabs", "Hello")
+    code, _, err = run("try", "elevenlabs", "--capability", "voice", "Hello")
     assert (code, err) == (78, "studio: elevenlabs is off: set STUDIO_ELEVENLABS__API_KEY\n")
 
 

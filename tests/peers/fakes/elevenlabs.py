@@ -38,6 +38,11 @@ FORMATS = {
     *(f"opus_48000_{rate}" for rate in (32, 64, 96, 128, 192)),
     *(f"{codec}_{rate}" for codec in ("pcm", "wav") for rate in RATES), "ulaw_8000", "alaw_8000",
 }  # fmt: skip
+MUSIC = {
+    "prompt", "composition_plan", "music_length_ms", "model_id", "seed", "force_instrumental", "finetune_id",
+    "respect_sections_durations", "store_for_inpainting", "sign_with_c2pa",
+}  # fmt: skip
+MUSIC_FORMATS = {"auto", *(f"mp3_48000_{rate}" for rate in (128, 192, 240, 320))}
 VOICE_QUERY = {
     "page_size", "next_page_token", "search", "sort", "sort_direction", "voice_type", "category", "fine_tuning_state",
     "collection_id", "include_total_count", "voice_ids",
@@ -54,6 +59,9 @@ class Fake(FakeVendor):
         self.quota = 1_000_000
         self.silent = False
         """Says yes and sends no audio."""
+        self.music_cost = True
+        """Music tells its credits too."""
+        self.composed = []
         self.spoken = []
         """What was said and charged."""
 
@@ -62,6 +70,7 @@ class Fake(FakeVendor):
         return [
             web.post(path, self.speech),
             web.post(f"{path}/with-timestamps", self.speech),
+            web.post("/v1/music", self.compose),
             web.get("/v2/voices", self.list_voices),
         ]
 
@@ -105,6 +114,25 @@ class Fake(FakeVendor):
         }
         return web.json_response(answer, headers=headers)
 
+    async def compose(self, request):
+        refused = self._unauthorized(request)
+        body = await request.json()
+        if refused or (refused := wrong_music(body, request)):
+            return refused
+        if "in the style of" in body["prompt"]:
+            return told(400, "bad_prompt", "Your prompt appears to violate our Terms.")
+        credits_used = body["music_length_ms"] // 10
+        if credits_used > self.quota:
+            return told(401, "quota_exceeded", "This request exceeds your quota.")
+        self.quota -= credits_used
+        self.composed.append(body)
+        output_format = request.query.get("output_format", "mp3_44100_128")
+        sound = b"" if self.silent else audio(output_format, body["music_length_ms"] / 1000)
+        headers = {"song-id": f"song{len(self.composed):04}", "request-id": f"req{len(self.composed):04}"}
+        if self.music_cost:
+            headers["character-cost"] = str(credits_used)
+        return web.Response(body=sound, content_type="audio/mpeg", headers=headers)
+
     async def list_voices(self, request):
         if refused := self._unauthorized(request):
             return refused
@@ -147,6 +175,19 @@ class Fake(FakeVendor):
             if name not in SETTINGS or not low <= value <= high:
                 wrong.append((("body", "voice_settings", name), f"Input should be from {low} to {high}"))
         return fields(*wrong) if wrong else None
+
+
+def wrong_music(body, request):
+    """Return what is wrong with a compose call; None when it is good."""
+    known = FORMATS - {name for name in FORMATS if name.startswith("wav")} | MUSIC_FORMATS
+    wrong = [(("body", name), "Extra inputs are not permitted") for name in set(body) - MUSIC]
+    if request.query.get("output_format", "auto") not in known:
+        wrong.append((("query", "output_format"), "Input should be one of the formats"))
+    if not 3_000 <= body.get("music_length_ms", 30_000) <= 600_000:
+        wrong.append((("body", "music_length_ms"), "Input should be from 3000 to 600000"))
+    if not body.get("prompt") or "composition_plan" in body or "seed" in body:
+        wrong.append((("body", "prompt"), "A prompt alone: no plan, no seed"))
+    return fields(*wrong) if wrong else None
 
 
 def told(status, word, message):

@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 import uuid
+from datetime import UTC, datetime
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from studio.testing.vendor import FakeVendor
 
 KEY = "fake-key-id:fake-key-secret-0123456789"
+CDN_TOKEN = "fake-cdn-token"
 ACCOUNT = "github|fake-account"
 NAMESPACES = ("workflows", "comfy")
 FILE = {
@@ -62,6 +64,11 @@ class Fake(FakeVendor):
         self.requests = {}
         self.left = {}
         self.files = {}
+        self.parts = {}
+        """Parts of uploads that are not complete, by upload id: (name, type, {number: bytes})."""
+        self.cdn = None
+        """Where the CDN lies; None: here."""
+        self.token_lives_s = 3600
         self.origin = None
         """Where the addresses of an answer lead; None: here."""
 
@@ -71,6 +78,10 @@ class Fake(FakeVendor):
             web.get("/.well-known/jwks.json", self.jwks),
             web.post("/storage/upload/initiate", self.initiate),
             web.put("/upload/{name}", self.put),
+            web.post("/storage/auth/token", self.token),
+            web.post("/files/upload/multipart", self.begin),
+            web.put("/files/fake/{name}/multipart/{id}/{number}", self.part),
+            web.post("/files/fake/{name}/multipart/{id}/complete", self.complete),
             web.get(f"{below}/status", self.status),
             web.put(f"{below}/cancel", self.cancel),
             web.get(below, self.result),
@@ -190,6 +201,55 @@ class Fake(FakeVendor):
     async def put(self, request):
         self.files[request.match_info["name"]] = (request.headers["Content-Type"], await request.read())
         return web.Response()
+
+    async def token(self, request):
+        if refused := self._unauthorized(request):
+            return refused
+        if request.query.get("storage_type") != "fal-cdn-v3" or await request.json() != {}:
+            return web.json_response(FIELDS, status=422)
+        ends = datetime.fromtimestamp(time.time() + self.token_lives_s, UTC).isoformat()
+        told = {
+            "token": CDN_TOKEN,
+            "token_type": "Bearer",
+            "base_url": self.cdn or self.url,
+            "expires_at": ends,
+        }
+        return web.json_response(told)
+
+    async def begin(self, request):
+        if refused := self._stranger(request):
+            return refused
+        upload_id, name = (
+            f"{uuid.uuid4().hex}-x._~",
+            f"{uuid.uuid4().hex}-{request.headers['X-Fal-File-Name']}",
+        )
+        self.parts[upload_id] = (name, request.headers["Content-Type"], {})
+        return web.json_response({"access_url": f"{self.url}/files/fake/{name}", "uploadId": upload_id})
+
+    async def part(self, request):
+        if refused := self._stranger(request):
+            return refused
+        _, mime, parts = self.parts[request.match_info["id"]]
+        assert request.headers["Content-Type"] == mime
+        data = await request.read()
+        parts[int(request.match_info["number"])] = data
+        return web.Response(headers={"ETag": f'"{hashlib.md5(data).hexdigest()}"'})
+
+    async def complete(self, request):
+        if refused := self._stranger(request):
+            return refused
+        name, mime, parts = self.parts[request.match_info["id"]]
+        told = {one["partNumber"]: one["etag"] for one in (await request.json())["parts"]}
+        if told != {number: f'"{hashlib.md5(data).hexdigest()}"' for number, data in parts.items()}:
+            return web.json_response({"detail": "The parts do not fit"}, status=400)
+        self.files[name] = (mime, b"".join(parts[number] for number in sorted(parts)))
+        return web.json_response({})
+
+    def _stranger(self, request):
+        """The CDN takes its own token, never the account's key."""
+        if request.headers.get("Authorization") != f"Bearer {CDN_TOKEN}":
+            return web.json_response({"detail": "Unauthorized"}, status=401)
+        return None
 
     async def jwks(self, request):
         return web.json_response({"keys": self.keys})

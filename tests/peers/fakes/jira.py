@@ -21,6 +21,7 @@ EMAIL, TOKEN, ACCESS, CLOUD = (
     "oauth-fake-token",
     "11223344-a1b2-3c4d-abcd-0123456789ab",
 )
+CLIENT, CLIENT_SECRET, REFRESH = "client-1", "client-fake-secret", "refresh-fake-token"
 FIELDS = {"project", "issuetype", "summary", "description", "labels", "priority"}
 NODES = {
     "doc": {"type", "version", "content"},
@@ -42,9 +43,15 @@ class FakeJira(FakeVendor):
         self.upload_limit = 1_000_000
         self.stranger = False
         self.pages_before = 0
+        self.access = ACCESS
+        """The token that the gateway takes now."""
+        self.refresh = REFRESH
+        """The one that renews it next: each is good once."""
+        self.expires_in = 3600
+        self.renewals = 0
 
     def routes(self):
-        found = []
+        found = [web.post("/oauth/token", self._renew)]
         for base in ("", f"/ex/jira/{CLOUD}"):
             api = f"{base}/rest/api/3"
             found += [
@@ -63,9 +70,21 @@ class FakeJira(FakeVendor):
     def error_body(self, status):
         return {"errorMessages": [f"status {status}"], "errors": {}}
 
+    async def _renew(self, request):
+        """Answer as developer.atlassian.com says: a new pair, and the refresh token that was used is disabled."""
+        asked = orjson.loads(await request.read())
+        app = {"grant_type": "refresh_token", "client_id": CLIENT, "client_secret": CLIENT_SECRET}
+        if asked != app | {"refresh_token": self.refresh}:
+            told = {"error": "invalid_grant", "error_description": "Unknown or invalid refresh token."}
+            return web.json_response(told, status=403)
+        self.renewals += 1
+        self.access, self.refresh = f"access-{self.renewals}", f"refresh-{self.renewals}"
+        told = {"access_token": self.access, "refresh_token": self.refresh, "expires_in": self.expires_in}
+        return web.json_response(told | {"scope": "read:jira-work write:jira-work offline_access"})
+
     def _refused(self, request):
         basic = base64.b64encode(f"{EMAIL}:{TOKEN}".encode()).decode()
-        wanted = f"Bearer {ACCESS}" if request.path.startswith("/ex/") else f"Basic {basic}"
+        wanted = f"Bearer {self.access}" if request.path.startswith("/ex/") else f"Basic {basic}"
         if request.headers.get("Authorization") == wanted:
             return None
         if self.stranger:  # a site that strangers may look at answers them, with nothing in it

@@ -25,7 +25,10 @@ COMMON = {
 FIELDS = {
     "img2video": COMMON | {"images", "is_rec", "voice_id"},
     "text2video": COMMON | {"style"},
+    "start-end2video": (COMMON - {"aspect_ratio"}) | {"images", "is_rec"},
+    "reference2video": COMMON | {"images", "subjects"},
 }
+IMAGES = {"img2video": range(1, 2), "start-end2video": range(2, 3), "reference2video": range(1, 8)}
 SECONDS = {"viduq3": range(1, 17), "viduq2": range(1, 11), "viduq1": (5,), "vidu2.0": (4, 8)}
 LINES = {
     "viduq3": ("540p", "720p", "1080p"), "viduq2": ("540p", "720p", "1080p"), "viduq1": ("1080p",),
@@ -57,7 +60,7 @@ class Fake(FakeVendor):
         return [
             web.post("/ent/v2/tasks/{id}/cancel", self.cancel),
             web.get("/ent/v2/tasks/{id}/creations", self.get),
-            web.post("/ent/v2/{mode:img2video|text2video}", self.create),
+            web.post("/ent/v2/{mode:img2video|text2video|start-end2video|reference2video}", self.create),
         ]
 
     def error_body(self, status):
@@ -160,12 +163,15 @@ def wrong_of(mode, body):
             "FieldInvalid",
             [] if family and body.get("resolution", "720p") in LINES[family] else ["resolution"],
         ),
-        ("FieldItemCountOutOfRange", ["images"] if mode == "img2video" and len(images) != 1 else []),
+        ("FieldItemCountOutOfRange", ["images"] if len(images) not in IMAGES.get(mode, range(1)) else []),
         (
             "ImageFormatInvalid",
             [image[:30] for image in images if not image.startswith(("https://", *PICTURES))],
         ),
-        ("FieldLacking", ["prompt"] if mode == "text2video" and not body.get("prompt") else []),
+        (
+            "FieldLacking",
+            ["prompt"] if mode in ("text2video", "reference2video") and not body.get("prompt") else [],
+        ),
         ("FieldInvalid", ["prompt"] if len(body.get("prompt", "")) > 5000 else []),
     ]
     return next(((reason, ", ".join(what)) for reason, what in wrong if what), None)

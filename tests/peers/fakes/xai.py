@@ -30,9 +30,11 @@ VIDEO_FIELDS = {
     "model", "prompt", "duration", "aspect_ratio", "resolution", "image", "reference_images",
     "reference_audios", "user", "output",
 }  # fmt: skip
+EXTENSION_FIELDS = {"model", "prompt", "duration", "video", "user", "output"}
 RATIOS = ("1:1", "16:9", "9:16", "4:3", "3:4", "3:2", "2:3")
 TICKS = {"chat": 123_456, "image": 200_000_000, "video": 4_000_000_001}
 DATA_URI = re.compile(r"data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/]+=*")
+CLIP_URI = re.compile(r"data:video/mp4;base64,[A-Za-z0-9+/]+=*")
 
 
 class RefusalError(Exception):
@@ -74,6 +76,7 @@ class FakeXai(FakeVendor):
             web.post("/v1/images/generations", self._guarded(self._draw)),
             web.post("/v1/images/edits", self._guarded(self._edit)),
             web.post("/v1/videos/generations", self._guarded(self._animate)),
+            web.post("/v1/videos/extensions", self._guarded(self._extend)),
             web.get("/v1/videos/{id}", self._guarded(self._video)),
         ]
 
@@ -203,8 +206,22 @@ class FakeXai(FakeVendor):
             raise RefusalError(422, BAD, "duration must be from 1 to 15.")
         if body.get("resolution") == "1080p" and "1.5" not in body["model"]:
             raise RefusalError(400, BAD, "1080p is not supported by this model.")
-        if "image" in body and not DATA_URI.fullmatch(body["image"].get("url", "")):
+        pictures = [*([body["image"]] if "image" in body else []), *body.get("reference_images", ())]
+        if not all(DATA_URI.fullmatch(picture.get("url", "")) for picture in pictures):
             raise RefusalError(422, BAD, "Invalid image.")
+        if "reference_images" in body and ("image" in body or body.get("resolution") == "1080p"):
+            raise RefusalError(400, BAD, "reference_images cannot be combined with image or 1080p.")
+        return self._started()
+
+    async def _extend(self, request):
+        body = await self._json(request, EXTENSION_FIELDS)
+        if not 2 <= body.get("duration", 6) <= 10 or not isinstance(body.get("duration", 6), int):
+            raise RefusalError(422, BAD, "duration must be from 2 to 10.")
+        if not body.get("prompt") or not CLIP_URI.fullmatch(body.get("video", {}).get("url", "")):
+            raise RefusalError(422, BAD, "A prompt and an MP4 are needed.")
+        return self._started()
+
+    def _started(self):
         request_id = f"{next(self._numbers):08d}-1111-2222-3333-444444444444"
         self.videos[request_id] = None
         return web.json_response({"request_id": request_id})

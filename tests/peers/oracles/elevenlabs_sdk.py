@@ -25,6 +25,9 @@ def main(base_url, key, voice, hooks):
         voice, **given, language_code="de", seed=7, voice_settings=settings
     )
     plain = b"".join(client.text_to_speech.convert(voice, text="hi", model_id="eleven_multilingual_v2"))
+    asked = {"prompt": "A low drone", "music_length_ms": 12_000, "model_id": "music_v2"}
+    composed = client.music.compose(**asked, force_instrumental=True, output_format="mp3_44100_128")
+    music = b"".join(composed)
     pages, token = [], None
     while True:
         page = client.voices.search(page_size=100, next_page_token=token)
@@ -40,6 +43,7 @@ def main(base_url, key, voice, hooks):
         "request_id": timed.headers["request-id"],
         "cost": timed.headers["character-cost"],
         "plain": len(plain),
+        "music": len(music),
         "pages": pages,
         "hooks": [taken(client, *hook) for hook in json.loads(hooks)],
         "refused": refused(client, voice),

@@ -1,7 +1,7 @@
 """fal's own SDK against a server: what it sends and reads.
 
-Arguments: the server's address, a key, and a file to upload. The SDK writes https:// into its addresses, so they are
-changed here; every one that it follows later comes from the server's answers.
+Arguments: the server's address, a key, a file to upload, and one to upload in parts. The SDK writes https:// into its
+addresses, so they are changed here; every one that it follows later comes from the server's answers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def failure_of(work):
         return [error.status_code, str(error.message), error.error_type]
 
 
-def main(base_url, key, path):
+def main(base_url, key, path, large):
     room.QUEUE_URL_FORMAT, room.REST_URL = f"{base_url}/", base_url
     client = room.SyncClient(key=key)
     hook = "https://studio.example/hook?job=1&fal_model=flux-dev"
@@ -46,6 +46,8 @@ def main(base_url, key, path):
         failure_of(lambda: client.result("fal-ai/flux/dev", other.request_id)),
     ]
     found["uploaded"] = client.upload_file(path, repository="fal", fallback_repository=[])
+    room.MULTIPART_THRESHOLD, room.MULTIPART_CHUNK_SIZE = 2_000_000, 1_000_000
+    found["in_parts"] = client.upload_file(large, repository="fal_v3", fallback_repository=[])
     print(json.dumps(found))
 
 

@@ -90,6 +90,7 @@ class Reply:
     def conclude(self, job_id: str, cost_uusd: int | None, *, wants_json: bool) -> Generation:
         """Return the finished generation. A refusal, and JSON that is none, is a failure that is charged."""
         common: dict[str, Any] = {"provider_job_id": job_id, "usage": self.usage, "cost_uusd": cost_uusd}
+        common["cost_source"] = "computed"  # the vendor tells tokens, no money
         text, parsed = "".join(self.texts), None
         error = self._error()
         if error is None and not self.calls:

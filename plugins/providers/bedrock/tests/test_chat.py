@@ -129,6 +129,7 @@ async def test_cost_counts_the_cache(open_chat, fake):
         fake.say("Hi", usage=usage)
         generation = await chat.submit(ask())
         assert generation.cost_uusd == 10 * 3 + 20 * 15 + 300 + 100 * 6
+        assert generation.cost_source == "computed"
         fake.say("Hi", usage=usage)
         assert (await streamed(chat, ask()))[1].cost_uusd == generation.cost_uusd
         estimate = chat.estimate(ask("x" * 300, max_output_tokens=100)).cost_uusd
@@ -301,6 +302,7 @@ async def test_generate_text_holds_and_settles_its_cost(platform, fake, monkeypa
     )
     assert hold.amount_uusd > 0
     assert (settled, settlement.kind, settlement.amount_uusd) == ("settle_cost", "capture", 12 * 3 + 5 * 15)
+    assert settlement.source == "computed", "reported is the vendor's own figure only"
 
 
 async def test_generate_text_is_refused_without_an_owner_of_cost(platform, fake):

@@ -1,4 +1,4 @@
-"""The vendor's HTTP API: speech and the list of voices. Source: elevenlabs 2.78.0, raw clients."""
+"""The vendor's HTTP API: speech, music and the list of voices. Source: elevenlabs 2.78.0, raw clients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from studio_elevenlabs.models import TABLE
 from studio_elevenlabs.settings import LOOPBACK
 
 if TYPE_CHECKING:
-    from studio import PluginContext, StudioError
+    from studio import HttpAnswer, PluginContext, StudioError
     from studio_elevenlabs.settings import ElevenLabsSettings
 
 OK = 200
@@ -25,13 +25,14 @@ LIST_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
+class Sound:
     """One answer: the audio, where each character lies in it (None if nobody says), what it cost in credits."""
 
     audio: bytes
     alignment: Any
     credits: int | None
     request_id: str
+    song_id: str = ""
 
 
 class ElevenLabsClient:
@@ -49,7 +50,7 @@ class ElevenLabsClient:
             allow_private=[host] if host in LOOPBACK else [],
         )
 
-    async def speak(self, voice: str, body: dict[str, Any]) -> Speech:
+    async def speak(self, voice: str, body: dict[str, Any]) -> Sound:
         """Have a text spoken, sent once at most.
 
         Raises ProviderRejectedError or ProviderUnavailableError when the vendor refuses it, OutcomeUnknownError when
@@ -66,16 +67,20 @@ class ElevenLabsClient:
         )
         if answer.status != OK:
             raise refusal(answer)
-        audio, alignment = _timed(answer) if timed else (answer.body, None)
-        if not audio or not (timed or answer.headers.get("content-type", "").startswith("audio/")):
-            raise OutcomeUnknownError("ElevenLabs says yes and sends no audio.", code="provider_bad_answer")
-        cost = answer.headers.get("character-cost", "")
-        return Speech(
-            audio,
-            alignment,
-            int(cost) if _CREDITS.fullmatch(cost) else None,
-            answer.headers.get("request-id", ""),
+        return _sound(answer, *(_timed(answer) if timed else (_plain(answer), None)))
+
+    async def compose(self, body: dict[str, Any]) -> Sound:
+        """Have music composed, sent once at most; raises the same. Source: elevenlabs 2.78.0, music.compose."""
+        answer = await self._http.request(
+            "POST",
+            "/v1/music",
+            params={"output_format": self._settings.music_format},
+            json=body,
+            deadline_s=self._settings.music_deadline_s,
         )
+        if answer.status != OK:
+            raise refusal(answer)
+        return _sound(answer, _plain(answer), None)
 
     async def voices(self) -> list[dict[str, Any]]:
         """Return every voice of the account, page by page."""
@@ -95,6 +100,18 @@ class ElevenLabsClient:
                 break
             token = following
         return found
+
+
+def _sound(answer: HttpAnswer, audio: bytes, alignment: Any) -> Sound:
+    if not audio:
+        raise OutcomeUnknownError("ElevenLabs says yes and sends no audio.", code="provider_bad_answer")
+    heads, cost = answer.headers, answer.headers.get("character-cost", "")
+    spent = int(cost) if _CREDITS.fullmatch(cost) else None
+    return Sound(audio, alignment, spent, heads.get("request-id", ""), heads.get("song-id", ""))
+
+
+def _plain(answer: HttpAnswer) -> bytes:
+    return answer.body if answer.headers.get("content-type", "").startswith("audio/") else b""
 
 
 def _timed(answer: Any) -> tuple[bytes, Any]:

@@ -20,6 +20,7 @@ TABLE = VendorTable(
         "max_character_limit_exceeded": Fault("text_too_long", input="text"),
         "quota_exceeded": Fault("provider_quota_exceeded"),
         "voice_not_found": Fault("voice_not_found", input="voice"),
+        "bad_prompt": Fault("content_policy_violation", input="prompt"),
         "only_for_creator+": Fault("provider_plan_too_small"),
         422: Fault("provider_rejected"),
     },
@@ -49,6 +50,27 @@ def models_of(settings: ElevenLabsSettings) -> tuple[ModelSpec, ...]:
             settings.models.items(), key=lambda item: item[0] != settings.default_model
         )
     )
+
+
+def music_models_of(settings: ElevenLabsSettings) -> tuple[ModelSpec, ...]:
+    """Return the models that compose, with their prices; the first is the default."""
+    mime = MIMES[settings.music_format.partition("_")[0]]
+    return tuple(
+        ModelSpec(
+            name,
+            "per_second" if name in settings.music_prices else "unknown",
+            settings.music_prices.get(name),
+            limits={"duration_s": 600},
+            formats=(mime,),
+        )
+        for name in settings.music_models
+    )
+
+
+def credit_cost(settings: ElevenLabsSettings, credits_used: int | None) -> int | None:
+    """Return what the reported credits are worth by the operator's plan; a ModelSpec cannot say it."""
+    price = settings.credit_price_uusd
+    return None if price is None or credits_used is None else -(-credits_used * price // 1000)
 
 
 class VoiceParams(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from studio import Manifest, ProviderSpec, StudioHooks, hookimpl
-from studio_elevenlabs.models import models_of
+from studio_elevenlabs.models import models_of, music_models_of
 from studio_elevenlabs.settings import ElevenLabsSettings
 
 if TYPE_CHECKING:
@@ -18,19 +18,23 @@ _MARGIN_S = 5.0
 
 
 class Plugin(StudioHooks):
-    """Voices by ElevenLabs."""
+    """Voices and music by ElevenLabs."""
 
     manifest = Manifest(name="elevenlabs", settings=ElevenLabsSettings)
 
     @hookimpl
     def register_providers(self, ctx: PluginContext) -> Iterable[ProviderSpec]:
-        """Return the voices; without a key they say what to set."""
+        """Return voices and music; without a key they say what to set."""
         settings = ctx.settings(ElevenLabsSettings)
+        missing = None if settings.api_key else "set STUDIO_ELEVENLABS__API_KEY"
         return [
             ProviderSpec(
                 name="elevenlabs", capability="voice", target="studio_elevenlabs.voice:ElevenLabsVoiceGenerator",
-                models=models_of(settings), deadline_s=settings.deadline_s + _MARGIN_S,
-                missing=None if settings.api_key else "set STUDIO_ELEVENLABS__API_KEY",
+                models=models_of(settings), deadline_s=settings.deadline_s + _MARGIN_S, missing=missing,
                 webhooks=settings.webhook_secret is not None,
-            )
+            ),
+            ProviderSpec(
+                name="elevenlabs", capability="music", target="studio_elevenlabs.music:ElevenLabsMusicGenerator",
+                models=music_models_of(settings), deadline_s=settings.music_deadline_s + _MARGIN_S, missing=missing,
+            ),
         ]  # fmt: skip

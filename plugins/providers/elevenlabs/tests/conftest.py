@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
-from studio import PluginContext
-from studio.testing import InMemoryDatabase
-from studio.testing.kit import (
-    HttpClients,
-    Metrics,
-    Providers,
-    Services,
-    Settings,
-    Studio,
-    get_logger,
-    running,
-)
+from studio.testing.contexts import alone, wrapped
 from studio_elevenlabs.plugin import Plugin
 from studio_elevenlabs.settings import ElevenLabsSettings
 
@@ -34,55 +23,34 @@ async def fake(fakes):
         yield vendor
 
 
+@pytest.fixture(autouse=True)
+def try_again_soon(monkeypatch):
+    monkeypatch.setattr("studio.http_call.BACKOFF_S", 0.001)
+
+
 @pytest.fixture
-def started(tmp_path, monkeypatch):
+def started(tmp_path):
     """Return a maker of a running Studio with this plugin alone; variables as an operator sets them."""
-    monkeypatch.setattr("studio.http_call.BACKOFF_S", 0.001)
-
-    @asynccontextmanager
-    async def start(**variables):
-        environ = {
-            "STUDIO_ENV": "test",
-            "STUDIO_CONFIG_DIR": str(tmp_path),
-            "STUDIO_PLUGINS__ENABLED": "elevenlabs,free",
-            "STUDIO_OWNERS__COST": "free",
-            "STUDIO_LOGGING__LEVEL": "error",
-            "STUDIO_LOGGING__DIRECTORY": str(tmp_path / "errors"),
-            "STUDIO_ELEVENLABS__WORK_DIR": str(tmp_path / "work"),
-            **variables,
-        }
-        studio = Studio(environ=environ, database=InMemoryDatabase())
-        async with running(studio):
-            yield studio
-
-    return start
+    return partial(alone, tmp_path, "elevenlabs", STUDIO_ELEVENLABS__WORK_DIR=str(tmp_path / "work"))
 
 
 @pytest.fixture
-def open_voice(fake, fakes, tmp_path, monkeypatch):
-    """Return a maker of the voice provider as features get it, wrapped, before the fake; no whole Studio."""
-    monkeypatch.setattr("studio.http_call.BACKOFF_S", 0.001)
+def open_provider(fake, fakes, tmp_path):
+    """Return a maker of a capability's provider as features get it, wrapped, before the fake; no whole Studio."""
 
-    @asynccontextmanager
-    async def start(**changed):
+    def start(capability, **changed):
         named = {
             "api_key": fakes.KEY, "webhook_secret": fakes.WEBHOOK_SECRET, "base_url": fake.url,
             "work_dir": tmp_path / "work",
         }  # fmt: skip
-        services = Services()
-        services.settings, services.metrics = Settings(), Metrics()
-        services.http, providers = (
-            HttpClients(services.settings, services.metrics),
-            Providers(services.settings),
-        )
-        ctx = PluginContext(
-            "elevenlabs", services, ElevenLabsSettings(**named | changed), get_logger("elevenlabs")
-        )
-        providers.register("elevenlabs", ctx, Plugin().register_providers(ctx))
-        yield providers.get("voice", "elevenlabs")
-        await services.http.close()
+        return wrapped(Plugin, capability, ElevenLabsSettings(**named | changed))
 
     return start
+
+
+@pytest.fixture
+def open_voice(open_provider):
+    return partial(open_provider, "voice")
 
 
 @pytest.fixture

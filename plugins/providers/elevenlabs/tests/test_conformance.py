@@ -1,10 +1,10 @@
-"""What every provider promises: a line, which is spoken at once."""
+"""What every provider promises: a line and a bed, which come at once."""
 
 from __future__ import annotations
 
 import pytest
 
-from studio import VoiceRequest
+from studio import MusicRequest, VoiceRequest
 from studio.testing.providers import ProviderCase, ProviderConformance
 from studio_elevenlabs.plugin import Plugin
 from studio_elevenlabs.settings import ElevenLabsSettings
@@ -31,7 +31,7 @@ class VoiceCase(ProviderCase):
     def settings(self, vendor):
         return ElevenLabsSettings(
             api_key=self.fakes.KEY, base_url=vendor.url, deadline_s=self.deadline_s, max_audio_bytes=2_000_000,
-            work_dir=self.folder / "work",
+            work_dir=self.folder / "work", music_deadline_s=self.deadline_s,
         )  # fmt: skip
 
     def request(self, outcome):
@@ -43,7 +43,21 @@ class VoiceCase(ProviderCase):
         vendor.silent = outcome == "unusable"
 
 
+class MusicCase(VoiceCase):
+    capability, submit_path, deadline_s = "music", "/v1/music$", 1.0
+
+    def request(self, outcome):
+        prompt = "A song in the style of somebody" if outcome == "refused" else "A low drone"
+        return MusicRequest(job_id="-", duration_ms=5000, prompt=prompt)
+
+
 class TestVoice(ProviderConformance):
     @pytest.fixture
     def case_of(self, fakes):
         return VoiceCase(fakes)
+
+
+class TestMusic(ProviderConformance):
+    @pytest.fixture
+    def case_of(self, fakes):
+        return MusicCase(fakes)

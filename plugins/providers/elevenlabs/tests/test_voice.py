@@ -70,7 +70,7 @@ async def test_cost_is_computed_from_the_credits_that_were_reported(open_voice, 
     async with open_voice(credit_price_uusd=200_000, prices={"eleven_v3": 300_000}) as voice:
         generation = await voice.submit(line())
         assert generation.usage == {"characters": 15, "credits": 7}
-        assert generation.cost_uusd == 1_400
+        assert (generation.cost_uusd, generation.cost_source) == (1_400, "computed")
         assert voice.estimate(line(model="eleven_v3")).cost_uusd == 4_500
         assert voice.estimate(line()).cost_uusd is None
         priced = {model.name: (model.price_kind, model.unit_price_uusd) for model in voice.spec.models}

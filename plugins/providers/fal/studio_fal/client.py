@@ -1,20 +1,19 @@
-"""fal's queue and its storage. Source: docs.fal.ai, queue; requests compared with fal-client 1.0.3."""
+"""fal's queue. Source: docs.fal.ai, queue; requests compared with fal-client 1.0.3."""
 
 from __future__ import annotations
 
-import asyncio
-import mimetypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import orjson
 
-from studio import BadRequestError, OutcomeUnknownError, ProviderError, data_uri, json_object
+from studio import OutcomeUnknownError, ProviderError, json_object
 from studio_fal.models import JobId, Status, job_from, read_status, refusal
-from studio_fal.settings import LOOPBACK, FalSettings
+from studio_fal.settings import FalSettings
+from studio_fal.storage import Storage
 from studio_fal.webhooks import Signatures
+from studio_jobvendor.api import UNREADABLE, sent_or_put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,11 +23,10 @@ if TYPE_CHECKING:
 
 INLINE_BYTES = 1_000_000
 """Up to here a file travels inside the request."""
-ANSWER_BYTES, UPLOAD_DEADLINE_S = 5_000_000, 120.0
+ANSWER_BYTES = 5_000_000
 OK, ACCEPTED, ERRORS, REFUSED = 200, 202, 300, 400
 OUR_FAULT = (401, 402, 403, 404)
 """Statuses that speak of the key or the address, never of what a model did."""
-UNREADABLE = ("provider_bad_answer", "answer_too_large")
 FAILED = frozenset(range(500, 600))
 """A result that is asked for can be a failure of the model, with a server's status and a body that says so."""
 
@@ -50,7 +48,7 @@ class FalClient:
     def __init__(self, ctx: PluginContext, settings: FalSettings) -> None:
         self.settings = settings
         key = settings.api_key.get_secret_value() if settings.api_key else ""
-        private = LOOPBACK if settings.queue_url.startswith("http://") else ()
+        private = settings.private_hosts
         headers = {"Authorization": f"Key {key}"}
         self._queue = ctx.http.client(
             "fal",
@@ -60,14 +58,7 @@ class FalClient:
             headers=headers,
             allow_private=private,
         )
-        self._rest = ctx.http.client(
-            "fal-rest",
-            settings.rest_url,
-            settings.deadline_s,
-            ANSWER_BYTES,
-            headers=headers,
-            allow_private=private,
-        )
+        self._storage = Storage(ctx, settings, headers)
         self.signatures = Signatures(
             ctx.http.client("fal-keys", settings.rest_url, max_bytes=200_000, allow_private=private), settings
         )
@@ -150,43 +141,7 @@ class FalClient:
 
     async def deliver(self, path: Path) -> str:
         """Return what stands for a local file in an input: a data URI, or the address of an upload."""
-        size = (await asyncio.to_thread(path.stat)).st_size
-        if size <= INLINE_BYTES:
-            return await asyncio.to_thread(data_uri, path, INLINE_BYTES)
-        if size > self.settings.max_input_bytes:
-            raise BadRequestError(f"{path.name} has more than {self.settings.max_input_bytes} bytes.")
-        try:
-            return await self._uploaded(path)
-        except ProviderError as error:
-            if error.code in UNREADABLE:  # nothing was queued: a repetition costs nothing
-                raise ProviderError(error.detail, code="upload_failed") from error
-            raise
-
-    async def _uploaded(self, path: Path) -> str:
-        mime = mimetypes.guess_type(path.name, strict=False)[0] or "application/octet-stream"
-        where = {"file_name": f"input{path.suffix}", "content_type": mime}
-        made = await self._rest.request(
-            "POST", "/storage/upload/initiate", kind="safe", params={"storage_type": "gcs"}, json=where
-        )
-        if made.status >= ERRORS:
-            raise refusal(made)
-        upload_url, file_url = self._addresses(made)
-        put = await self._rest.request(
-            "PUT", upload_url, kind="safe", deadline_s=UPLOAD_DEADLINE_S,
-            content=await asyncio.to_thread(path.read_bytes), headers={"Content-Type": mime},
-        )  # fmt: skip
-        if put.status >= ERRORS:
-            raise ProviderError(f"fal's storage answered {put.status} to an upload.", code="upload_failed")
-        return file_url
-
-    def _addresses(self, answer: HttpAnswer) -> tuple[str, str]:
-        raw = json_object(answer)
-        upload_url, file_url = raw.get("upload_url"), raw.get("file_url")
-        if not isinstance(upload_url, str) or not isinstance(file_url, str):
-            raise ProviderError("fal does not say where to put the file.", code="upload_failed")
-        if urlsplit(upload_url).scheme not in ("https", urlsplit(self.settings.rest_url).scheme):
-            raise ProviderError("fal wants the file over plain HTTP.", code="upload_failed")
-        return upload_url, file_url
+        return await sent_or_put(path, INLINE_BYTES, self.settings.max_input_bytes, self._storage.put)
 
 
 def _again(answer: HttpAnswer) -> bool | None:

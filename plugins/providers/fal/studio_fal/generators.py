@@ -10,7 +10,6 @@ import orjson
 
 from studio import (
     BadRequestError,
-    Estimate,
     Generation,
     GenerationError,
     ProviderError,
@@ -19,17 +18,19 @@ from studio import (
     WebhookNews,
 )
 from studio_fal.client import client_of
-from studio_fal.inputs import choose, input_of, sources_of
 from studio_fal.models import TABLE, JobId, Reader, app_of, cost_of, failure_of, job_of
+from studio_jobvendor.api import Inputs, estimate_of
 
 if TYPE_CHECKING:
-    from studio import GenerationRequest, PluginContext, WebhookCall
+    from studio import Estimate, GenerationRequest, PluginContext, WebhookCall
     from studio_fal.client import Result
     from studio_fal.settings import FalModel
 
 NAME = "fal_model"
 """The query parameter by which a callback says which model it is about; a webhook's body has the request's id only."""
 ERRORS = 400
+INPUTS = Inputs("fal")
+LATER = {"per_unit": "the vendor tells the units with the result"}
 
 
 class FalGenerator:
@@ -45,8 +46,8 @@ class FalGenerator:
 
     async def submit(self, request: GenerationRequest) -> Generation:
         """Queue a request."""
-        name, model = choose(self._models, request)
-        given = await input_of(model, request, self._client.deliver)
+        name, model = INPUTS.choose(self._models, request)
+        given = await INPUTS.input_of(model, request, self._client.deliver)
         job = await self._client.submit(name, model, given, _callback(request.callback_url, name))
         return Generation(provider_job_id=str(job))
 
@@ -63,7 +64,7 @@ class FalGenerator:
             return self._failed(job, result)
         model = self._settings.models.get(job.name)
         files = self._reader.files(result.body, model, self.capability)
-        return self._generation(job, files, cost_of(model, result.units))
+        return self._finished(job, files, cost_of(model, result.units))
 
     async def _reason(self, job: JobId) -> Result | None:
         try:
@@ -84,6 +85,13 @@ class FalGenerator:
             failure = failure.model_copy(update={"retryable": result.again})
         return self._generation(job, failure, cost_of(model, result.units) if result else None)
 
+    def _finished(
+        self, job: JobId, outcome: tuple[Any, ...] | GenerationError, cost: int | None = None
+    ) -> Generation:
+        """Return what finished work means; it is charged also where its files cannot be used."""
+        done = self._generation(job, outcome, cost)
+        return done if done.usage else done.model_copy(update={"usage": {"calls": 1}})
+
     def _generation(
         self, job: JobId, outcome: tuple[Any, ...] | GenerationError, cost: int | None = None
     ) -> Generation:
@@ -91,11 +99,18 @@ class FalGenerator:
             images = len(outcome) if outcome[0].mime.startswith("image/") else 0
             usage = {"calls": 1} | ({"images": images} if images else {})
             return Generation(
-                provider_job_id=str(job), state="succeeded", files=outcome, cost_uusd=cost, usage=usage
-            )
+                provider_job_id=str(job), state="succeeded", files=outcome, usage=usage,
+                cost_uusd=cost, cost_source="computed",
+            )  # fmt: skip
         state = "cancelled" if outcome.code == "cancelled" else "failed"
         return Generation.model_validate(
-            {"provider_job_id": str(job), "state": state, "error": outcome, "cost_uusd": cost}
+            {
+                "provider_job_id": str(job),
+                "state": state,
+                "error": outcome,
+                "cost_uusd": cost,
+                "cost_source": "computed",
+            }
         )
 
     async def cancel(self, provider_job_id: str) -> bool:
@@ -104,15 +119,7 @@ class FalGenerator:
 
     def estimate(self, request: GenerationRequest) -> Estimate:
         """Say what a request would cost, where the vendor's units are known before."""
-        name, model = choose(self._models, request)
-        if model.price_kind in ("per_call", "per_image"):
-            return Estimate(cost_uusd=model.unit_price_uusd)
-        if model.price_kind == "per_second" and model.unit_price_uusd is not None:
-            seconds = sources_of(request, model).get("duration_s")
-            return Estimate(cost_uusd=seconds * model.unit_price_uusd if isinstance(seconds, int) else None)
-        if model.price_kind == "per_unit":
-            return Estimate(cost_uusd=None, note="the vendor tells the units with the result")
-        return Estimate(cost_uusd=None, note=f"no price is configured for {name}")
+        return estimate_of(INPUTS, *INPUTS.choose(self._models, request), request, LATER)
 
     async def parse_webhook(self, call: WebhookCall) -> WebhookNews:
         """Check and read a call; a success is asked for again where only the result tells what it costs."""
@@ -147,7 +154,7 @@ class FalGenerator:
             return self._generation(job, failure_of(told, model, *words))
         if payload is None or model.unit_price_uusd is not None:
             return None
-        return self._generation(job, self._reader.files(payload, model, self.capability))
+        return self._finished(job, self._reader.files(payload, model, self.capability))
 
 
 def _callback(url: str | None, name: str) -> str | None:

@@ -14,13 +14,12 @@ from studio import (
     Fault,
     GenerationError,
     MediaFile,
-    ModelSpec,
     OutcomeUnknownError,
     ProviderError,
     ProviderRejectedError,
     VendorTable,
 )
-from studio_fal.settings import LOOPBACK
+from studio_jobvendor.api import MEDIA, Places, plain_mime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +64,6 @@ TABLE = VendorTable(
     },
 )
 """COMPLETED still has to be looked into; errors go by `error_type`, by `detail[].type`, or by HTTP status."""
-_MEDIA = {"image": "image/", "image_edit": "image/", "video": "video/", "music": "audio/"}
 _DEFAULT_MIME = {"image": "image/png", "image_edit": "image/png", "video": "video/mp4", "music": "audio/wav"}
 _NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 _APP = r"[a-z0-9][\w-]*(?:/[a-z0-9][\w.-]*){1,3}"
@@ -152,20 +150,6 @@ def read_status(raw: dict[str, Any]) -> Status:
         raise ProviderError("fal's answer is no state.", code="provider_bad_answer") from error
 
 
-def specs_of(settings: FalSettings, capability: str) -> tuple[ModelSpec, ...]:
-    """Return what is offered, with the declared prices."""
-    return tuple(
-        ModelSpec(
-            name,
-            "unknown" if model.price_kind == "per_unit" else model.price_kind,
-            None if model.price_kind == "per_unit" else model.unit_price_uusd,
-            limits={"duration_s": max(model.durations)} if model.durations else {},
-            formats=(model.mime,) if model.mime else (),
-        )
-        for name, model in settings.offered(capability).items()
-    )
-
-
 def cost_of(model: FalModel | None, units: str | None) -> int | None:
     """Return micro-USD, rounded up, from the header `x-fal-billable-units` and the configured price; else None."""
     if (
@@ -222,8 +206,7 @@ class Reader:
     """Finds the files of a result."""
 
     def __init__(self, settings: FalSettings) -> None:
-        loopback = settings.queue_url.startswith("http://")
-        self._hosts, self._plain = settings.output_hosts, LOOPBACK if loopback else ()
+        self._places = Places(settings)
 
     def files(
         self, result: Any, model: FalModel | None, capability: str
@@ -240,9 +223,9 @@ class Reader:
             return TABLE.failure(
                 "content_policy_violation", message="The model's filter has blacked the picture out."
             )
-        allowed = [one for one in listed if self._allowed(one["url"])]
+        allowed = [one for one in listed if self._places.allows(one["url"])]
         files = [media_of(one, fallback) for one in allowed]
-        fitting = tuple(file for file in files if file.mime.startswith(_MEDIA[capability]))
+        fitting = tuple(file for file in files if file.mime.startswith(MEDIA[capability]))
         if fitting:
             return fitting
         foreign = len(allowed) < len(listed)
@@ -252,17 +235,6 @@ class Reader:
             else "fal reports success without a file of this kind."
         )
         return TABLE.failure("foreign_output" if foreign else "no_output", message=why)
-
-    def _allowed(self, url: str) -> bool:
-        try:
-            parts = urlsplit(url)
-            host = (parts.hostname or "").rstrip(".")
-        except ValueError:
-            return False
-        if parts.username is not None or parts.password is not None:
-            return False
-        ours = any(host == allowed or host.endswith(f".{allowed}") for allowed in self._hosts)
-        return (parts.scheme == "https" and ours) or (parts.scheme == "http" and host in self._plain)
 
 
 def files_in(result: Any, depth: int = DEPTH) -> Iterator[dict[str, Any]]:
@@ -281,6 +253,5 @@ def media_of(found: dict[str, Any], fallback: str) -> MediaFile:
     known = isinstance(told, str) and re.fullmatch(r"(image|video|audio)/[\w.+-]+", told)
     sizes = {key: found.get(key) for key in ("width", "height")}
     sizes = {key: value for key, value in sizes.items() if type(value) is int and 0 < value <= LARGEST}
-    mime = str(told) if known else guessed or fallback
-    mime = {"audio/x-wav": "audio/wav"}.get(mime, mime)  # some systems still know it by the older name
+    mime = plain_mime(str(told) if known else guessed or fallback)
     return MediaFile(mime=mime, url=found["url"], **sizes)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
-from studio import PluginContext, WebhookCall, now_ms
-from studio.testing.kit import HttpClients, Metrics, Services, Settings, get_logger
+from studio.testing.contexts import contexts
+from studio.testing.vendor import received
 from studio_fal import generators
 from studio_fal.settings import FalSettings
 
@@ -34,20 +35,13 @@ async def fake(module):
 @pytest.fixture
 async def make(fake, module):
     """Return a maker of a capability's generator; `settings` go over those of the fake."""
-    made = []
+    async with contexts() as context_of:
 
-    def build(capability="image", **settings):
-        urls = {"queue_url": fake.url, "rest_url": fake.url}
-        given = {"api_key": module.KEY, "deadline_s": 3} | urls | settings
-        services = Services()
-        services.http = HttpClients(Settings(), Metrics())
-        made.append(services.http)
-        ctx = PluginContext("fal", services, FalSettings(**given), get_logger("fal"))
-        return KINDS[capability](ctx)
+        def build(capability="image", **settings):
+            given = {"api_key": module.KEY, "deadline_s": 3, "queue_url": fake.url, "rest_url": fake.url}
+            return KINDS[capability](context_of("fal", FalSettings(**given | settings)))
 
-    yield build
-    for clients in made:
-        await clients.close()
+        yield build
 
 
 @pytest.fixture
@@ -62,11 +56,4 @@ def pictures(tmp_path):
 @pytest.fixture
 def call():
     """Return a maker of calls as the receiver hands them over."""
-
-    def build(headers, body, query="job=j-1&attempt=1&token=t&fal_model=flux-dev"):
-        headers = {name.lower(): value for name, value in headers.items()}
-        return WebhookCall(
-            path="/api/webhooks/fal", query=query, headers=headers, body=body, received_at=now_ms()
-        )
-
-    return build
+    return partial(received, "fal", query="job=j-1&attempt=1&token=t&fal_model=flux-dev")

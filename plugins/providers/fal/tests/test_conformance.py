@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from studio import ImageEditRequest, ImageRequest, MusicRequest, VideoRequest, WebhookCall, now_ms
-from studio.testing.providers import ProviderCase, ProviderConformance
+from studio import WebhookCall, now_ms
+from studio.testing.conformance_media import MediaCase
+from studio.testing.providers import ProviderConformance
 from studio_fal.plugin import Plugin
 from studio_fal.settings import FalSettings
 
@@ -15,16 +16,12 @@ pytestmark = pytest.mark.http
 OUTPUT = "https://v3.fal.media/files/fake/out"
 
 
-class FalCase(ProviderCase):
-    """The requests and the endings are all that differs between capabilities."""
+class FalCase(MediaCase):
+    """Only the capability and the ending differ."""
 
     plugin = Plugin
     submit_path = r"^/fal-ai/(?!.*/requests/)"
     poll_path = r"/requests/[^/]+(/status)?$"
-    ending: str
-
-    def __init__(self, fakes):
-        self.fakes = fakes
 
     def vendor(self):
         vendor = self.fakes.Fake(polls=1_000_000)  # only `end` ends a request
@@ -38,11 +35,6 @@ class FalCase(ProviderCase):
 
     def without_key(self):
         return FalSettings()
-
-    def still(self):
-        path = self.folder / "still.png"
-        path.write_bytes(b"\x89PNG\r\n\x1a\n")
-        return path
 
     def end(self, vendor, provider_job_id, outcome):
         if outcome == "running":
@@ -72,29 +64,17 @@ class FalCase(ProviderCase):
 class ImageCase(FalCase):
     capability, ending = "image", ".png"
 
-    def request(self, outcome):
-        return ImageRequest(job_id="-", prompt="A lighthouse in rain")
-
 
 class EditCase(FalCase):
     capability, ending = "image_edit", ".png"
-
-    def request(self, outcome):
-        return ImageEditRequest(job_id="-", operation="variation", image=self.still(), prompt="At night")
 
 
 class VideoCase(FalCase):
     capability, ending = "video", ".mp4"
 
-    def request(self, outcome):
-        return VideoRequest(job_id="-", image=self.still(), duration_ms=3000, prompt="The lamp turns")
-
 
 class MusicCase(FalCase):
     capability, ending = "music", ".wav"
-
-    def request(self, outcome):
-        return MusicRequest(job_id="-", duration_ms=3000, mood="tense")
 
 
 class Suite(ProviderConformance):

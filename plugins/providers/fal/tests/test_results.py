@@ -44,7 +44,11 @@ async def test_result_is_read_as_the_table_says(make, fake, pictures, case):
     result = case["result"]
     fake.error, fake.told = (result["status"], result["body"], result["headers"]), case["status"]
     generator, generation = await started(make, fake, pictures, case["capability"])
-    matches(await generator.poll(generation.provider_job_id), case["expect"])
+    told = await generator.poll(generation.provider_job_id)
+    matches(told, case["expect"])
+    told_of_error = any((case["status"] or {}).get(key) for key in ("error", "error_type"))
+    worked = result["status"] == 200 and not told_of_error and told.state != "running"
+    assert bool(told.usage) == worked  # what has worked is charged, whatever its files are
 
 
 @pytest.mark.http
@@ -93,7 +97,8 @@ async def test_units_that_the_result_tells_are_billed_at_the_configured_price(
     fake.units = units
     priced = {"flux-schnell": {"price_kind": "per_unit", "unit_price_uusd": 25_000}}
     generator, generation = await started(make, fake, pictures, models=priced)
-    assert (await generator.poll(generation.provider_job_id)).cost_uusd == cost
+    done = await generator.poll(generation.provider_job_id)
+    assert (done.cost_uusd, done.cost_source) == (cost, "computed")
 
 
 @pytest.mark.pure

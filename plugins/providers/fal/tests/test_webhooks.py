@@ -81,7 +81,7 @@ async def test_success_of_a_priced_model_is_asked_for_because_only_the_result_te
 @pytest.mark.parametrize("query", ["", "fal_model=", "fal_model=gone", "fal_model=..%2Fx", "job=j"])
 async def test_call_that_does_not_say_its_model_is_news_of_nobody(make, fake, call, query):
     headers, body = fake.webhook(CASES[0]["body"])
-    assert (await make().parse_webhook(call(headers, body, query))).provider_job_id is None
+    assert (await make().parse_webhook(call(headers, body, query=query))).provider_job_id is None
 
 
 async def test_signature_over_the_gateways_id_counts_too(make, fake, call):

@@ -19,14 +19,16 @@ from studio import (
 )
 from studio_jira.models import KEY, TABLE, fields_of, jql_of, reason_of
 from studio_jira.settings import JiraSettings
+from studio_jira.tokens import Tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from studio import HttpAnswer, Issue, PluginContext
 
 DEADLINE_S, ATTACH_S, MAX_BYTES, PAGES = 20.0, 60.0, 1_000_000, 3
-OK, CREATED = 200, 201
+OK, CREATED, UNAUTHORIZED = 200, 201, 401
 LOGIN_FAILED = "AUTHENTICATED_FAILED"
 """In `x-seraph-loginreason`: Jira refused the token and answered as it answers strangers, perhaps with nothing."""
 
@@ -36,9 +38,10 @@ class JiraIssueTracker:
 
     def __init__(self, ctx: PluginContext) -> None:
         self._settings = ctx.settings(JiraSettings)
-        url, authorization = _way_in(self._settings)
+        url, self._fixed = _way_in(self._settings)
+        self._tokens = Tokens(ctx, self._settings) if self._fixed is None else None
         local = ("127.0.0.1", "localhost") if url.startswith("http://") else ()
-        headers = {"Authorization": authorization, "Accept": "application/json"}
+        headers = {"Accept": "application/json"}
         self._http = ctx.http.client("jira", url, DEADLINE_S, MAX_BYTES, headers=headers, allow_private=local)
 
     async def create_issue(self, issue: Issue) -> str:
@@ -47,7 +50,7 @@ class JiraIssueTracker:
         Raises OutcomeUnknownError when it may exist: `find_issue` tells; ProviderRejectedError with the field
         that Jira refuses.
         """
-        answer = await self._http.request("POST", "/rest/api/3/issue", json=fields_of(issue, self._settings))
+        answer = await self._asked("/rest/api/3/issue", json=fields_of(issue, self._settings))
         key = json_object(self._good(answer, CREATED)).get("key")
         if not isinstance(key, str) or not KEY.fullmatch(key):
             raise ProviderError("Jira filed the issue and gave no key.", code="provider_bad_answer")
@@ -61,7 +64,7 @@ class JiraIssueTracker:
             "fields": ["key"],
         }
         for _ in range(PAGES):
-            answer = await self._http.request("POST", "/rest/api/3/search/jql", kind="safe", json=query)
+            answer = await self._asked("/rest/api/3/search/jql", kind="safe", json=query)
             found = json_object(self._good(answer, OK))
             issues = found.get("issues")
             if not isinstance(issues, list) or not all(isinstance(issue, dict) for issue in issues):
@@ -78,18 +81,34 @@ class JiraIssueTracker:
         if not KEY.fullmatch(key):
             raise ProviderRejectedError("This is no key of an issue.", code="issue_not_found", input="key")
         content = await asyncio.to_thread(_read, path, self._settings.attachment_bytes)
-        answer = await self._http.request(
-            "POST",
+        answer = await self._asked(
             f"/rest/api/3/issue/{key}/attachments",
+            {"X-Atlassian-Token": "no-check"},
             deadline_s=ATTACH_S,
             files={"file": (path.name, content, mime)},
-            headers={"X-Atlassian-Token": "no-check"},
         )
         listed = self._good(answer, OK).json()
         first = listed[0] if isinstance(listed, list) and listed else None
         if not isinstance(first, dict) or not first.get("id"):
             raise ProviderError("Jira took the file and gave no id.", code="provider_bad_answer")
         return str(first["id"])
+
+    async def _asked(self, path: str, headers: Mapping[str, str] | None = None, **content: Any) -> HttpAnswer:
+        """Call Jira. A token that it refuses is renewed once, and the call repeated: it has not been taken."""
+        if self._tokens is None:
+            return await self._sent(path, self._fixed or "", headers, content)
+        token = await self._tokens.current()
+        answer = await self._sent(path, f"Bearer {token}", headers, content)
+        if answer.status == UNAUTHORIZED:
+            token = await self._tokens.current(refused=token)
+            answer = await self._sent(path, f"Bearer {token}", headers, content)
+        return answer
+
+    async def _sent(
+        self, path: str, authorization: str, headers: Mapping[str, str] | None, content: Mapping[str, Any]
+    ) -> HttpAnswer:
+        heads = {"Authorization": authorization, **(headers or {})}
+        return await self._http.request("POST", path, headers=heads, **content)
 
     def _good(self, answer: HttpAnswer, status: int) -> HttpAnswer:
         if LOGIN_FAILED in answer.headers.get("x-seraph-loginreason", ""):
@@ -106,13 +125,13 @@ class JiraIssueTracker:
         raise error
 
 
-def _way_in(settings: JiraSettings) -> tuple[str, str]:
-    """Return base address and authorization."""
-    if settings.oauth and settings.access_token is not None:
-        gateway = f"{settings.gateway}/ex/jira/{settings.cloud_id}"
-        return gateway, f"Bearer {settings.access_token.get_secret_value()}"
-    token = settings.api_token.get_secret_value() if settings.api_token else ""
-    basic = base64.b64encode(f"{settings.email}:{token}".encode()).decode()
+def _way_in(settings: JiraSettings) -> tuple[str, str | None]:
+    """Return base address and authorization; None: by a token that is renewed."""
+    if settings.oauth:
+        gateway, token = f"{settings.gateway}/ex/jira/{settings.cloud_id}", settings.access_token
+        return gateway, None if token is None or settings.renewed else f"Bearer {token.get_secret_value()}"
+    key = settings.api_token.get_secret_value() if settings.api_token else ""
+    basic = base64.b64encode(f"{settings.email}:{key}".encode()).decode()
     return (settings.url or "").rstrip("/"), f"Basic {basic}"
 
 

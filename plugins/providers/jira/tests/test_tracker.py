@@ -271,6 +271,11 @@ def test_settings_say_what_is_missing_for_each_way_in():
     assert missing(**way, project="STU") is None
     assert missing(access_token="t", project="STU") == "set STUDIO_JIRA__CLOUD_ID"
     assert missing(**way, access_token="t", project="STU") is None
+    assert missing(refresh_token="t", project="STU") == (
+        "set STUDIO_JIRA__CLOUD_ID, STUDIO_JIRA__CLIENT_ID, STUDIO_JIRA__CLIENT_SECRET"
+    )
+    app = {"client_id": "i", "client_secret": "s"}
+    assert missing(refresh_token="t", cloud_id="c", project="STU", **app) is None
     assert missing(**way | {"url": None}, access_token="t", cloud_id="c", project="STU") is None
     for bad in ({"url": "http://x.org"}, {"project": "stu"}):
         with pytest.raises(ValidationError):

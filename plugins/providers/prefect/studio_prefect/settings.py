@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-Deployment = Annotated[str, StringConstraints(pattern=r"^[^/\x00-\x1f]{1,200}/[^/\x00-\x1f]{1,200}$")]
+Deployment = Annotated[str, StringConstraints(pattern=r"^[^/\x00-\x1f]+/[^/\x00-\x1f]+$", max_length=401)]
 """`flow/deployment`, as Prefect names it."""
 
 

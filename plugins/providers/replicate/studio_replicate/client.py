@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 import re
 import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from studio import (
-    BadRequestError,
     OutcomeUnknownError,
     ProviderError,
     ProviderRejectedError,
     ProviderUnavailableError,
     UnauthenticatedError,
     UnavailableError,
-    data_uri,
     json_object,
     verify_standard_webhook,
 )
+from studio_jobvendor.api import UNREADABLE, mime_of, sent_or_put
 from studio_replicate.models import TABLE, Prediction, read_prediction
-from studio_replicate.settings import LOOPBACK, ReplicateSettings, signing_key
+from studio_replicate.settings import ReplicateSettings, signing_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +33,6 @@ INLINE_BYTES = 256_000
 ANSWER_BYTES, UPLOAD_DEADLINE_S = 5_000_000, 120.0
 SECRET_AGAIN_S, FAILED_AGAIN_S, SECRET_DEADLINE_S = 60.0, 10.0, 10.0
 """A webhook that does not fit makes us fetch the secret, no more often than this: anybody can send one."""
-UNREADABLE = ("provider_bad_answer", "answer_too_large")
 _ID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 
@@ -45,14 +42,13 @@ class ReplicateClient:
     def __init__(self, ctx: PluginContext, settings: ReplicateSettings) -> None:
         self.settings = settings
         token = settings.api_token.get_secret_value() if settings.api_token else ""
-        loopback = settings.base_url.startswith("http://")
         self._http = ctx.http.client(
             "replicate",
             settings.base_url,
             settings.deadline_s,
             ANSWER_BYTES,
             headers={"Authorization": f"Bearer {token}"},
-            allow_private=LOOPBACK if loopback else (),
+            allow_private=settings.private_hosts,
         )
         self._secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
         self._ask_from = float("-inf")
@@ -111,21 +107,10 @@ class ReplicateClient:
 
     async def deliver(self, path: Path) -> str:
         """Return what stands for a local file in an input: a data URI, or the address of an upload."""
-        size = (await asyncio.to_thread(path.stat)).st_size
-        if size <= INLINE_BYTES:
-            return await asyncio.to_thread(data_uri, path, INLINE_BYTES)
-        if size > self.settings.max_input_bytes:
-            raise BadRequestError(f"{path.name} has more than {self.settings.max_input_bytes} bytes.")
-        try:
-            return await self._uploaded(path)
-        except ProviderError as error:
-            if error.code in UNREADABLE:  # nothing was started: a repetition costs nothing
-                raise ProviderError(error.detail, code="upload_failed") from error
-            raise
+        return await sent_or_put(path, INLINE_BYTES, self.settings.max_input_bytes, self._uploaded)
 
     async def _uploaded(self, path: Path) -> str:
-        mime = mimetypes.guess_type(path.name, strict=False)[0] or "application/octet-stream"
-        part = (f"input{path.suffix}", await asyncio.to_thread(path.read_bytes), mime)
+        part = (f"input{path.suffix}", await asyncio.to_thread(path.read_bytes), mime_of(path))
         answer = await self._http.request(  # a second copy is removed after a day
             "POST", "/v1/files", kind="safe", files={"content": part}, deadline_s=UPLOAD_DEADLINE_S
         )

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
-from studio import BadRequestError, Estimate, ProviderError, WebhookNews
+from studio import BadRequestError, ProviderError, WebhookNews
+from studio_jobvendor.api import Inputs, estimate_of
 from studio_replicate.client import client_of
-from studio_replicate.inputs import choose, input_of, sources_of
 from studio_replicate.models import Reader, happened_ms, read_prediction
 
 if TYPE_CHECKING:
-    from studio import Generation, GenerationRequest, PluginContext, WebhookCall
+    from studio import Estimate, Generation, GenerationRequest, PluginContext, WebhookCall
+
+INPUTS = Inputs("Replicate")
+LATER = {"per_predict_second": "billed by the seconds that the machine works"}
 
 
 class ReplicateGenerator:
@@ -28,8 +31,8 @@ class ReplicateGenerator:
 
     async def submit(self, request: GenerationRequest) -> Generation:
         """Start a prediction."""
-        _, model = choose(self._models, request)
-        given = await input_of(model, request, self._client.deliver)
+        _, model = INPUTS.choose(self._models, request)
+        given = await INPUTS.input_of(model, request, self._client.deliver)
         return self._reader.generation(await self._client.create(model, given, request.callback_url))
 
     async def poll(self, provider_job_id: str) -> Generation:
@@ -42,16 +45,7 @@ class ReplicateGenerator:
 
     def estimate(self, request: GenerationRequest) -> Estimate:
         """Say what a request would cost, where its price does not depend on how long the machine works."""
-        name, model = choose(self._models, request)
-        price, kind = model.unit_price_uusd, model.price_kind
-        if kind in ("per_call", "per_image"):
-            return Estimate(cost_uusd=price)
-        if kind == "per_second" and price is not None:
-            seconds = sources_of(request, model).get("duration_s")
-            return Estimate(cost_uusd=seconds * price if isinstance(seconds, int) else None)
-        if kind == "per_predict_second":
-            return Estimate(cost_uusd=None, note="billed by the seconds that the machine works")
-        return Estimate(cost_uusd=None, note=f"no price is configured for {name}")
+        return estimate_of(INPUTS, *INPUTS.choose(self._models, request), request, LATER)
 
     async def parse_webhook(self, call: WebhookCall) -> WebhookNews:
         """Check and read a call: its body is the prediction; one of a model that is not configured is asked for."""

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from studio import Fault, Generation, GenerationError, MediaFile, ModelSpec, ProviderError, VendorTable
-from studio_replicate.settings import LOOPBACK
+from studio import Fault, Generation, GenerationError, MediaFile, ProviderError, VendorTable
+from studio_jobvendor.api import MEDIA, Places, plain_mime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,6 @@ TABLE = VendorTable(
 _CODES = re.compile(r"\b(E\d{4})\b")
 _FLAGGED = re.compile(r"nsfw|flagged as sensitive|sensitive content|safety (checker|filter)", re.IGNORECASE)
 _INTERRUPTED = re.compile(r"interrupted|please retry|code: PA\b", re.IGNORECASE)
-_MEDIA = {"image": "image/", "image_edit": "image/", "video": "video/", "music": "audio/"}
 _DEFAULT_MIME = {"image": "image/png", "image_edit": "image/png", "video": "video/mp4", "music": "audio/mpeg"}
 DEPTH = 3
 """How deep addresses lie in an output: an object of lists at most."""
@@ -87,27 +86,12 @@ def read_prediction(raw: Any) -> Prediction:
         raise ProviderError("Replicate's answer is no prediction.", code="provider_bad_answer") from error
 
 
-def specs_of(settings: ReplicateSettings, capability: str) -> tuple[ModelSpec, ...]:
-    """Return what is offered, with the declared prices."""
-    return tuple(
-        ModelSpec(
-            name,
-            "unknown" if model.price_kind == "per_predict_second" else model.price_kind,
-            None if model.price_kind == "per_predict_second" else model.unit_price_uusd,
-            limits={"duration_s": max(model.durations)} if model.durations else {},
-            formats=(model.mime,) if model.mime else (),
-        )
-        for name, model in settings.offered(capability).items()
-    )
-
-
 class Reader:
     """Turns predictions into generations. `capability` counts for models that are not configured any more."""
 
     def __init__(self, settings: ReplicateSettings, capability: str) -> None:
         self._settings, self._capability = settings, capability
-        loopback = settings.base_url.startswith("http://")
-        self._hosts, self._plain = settings.output_hosts, LOOPBACK if loopback else ()
+        self._places = Places(settings)
 
     def generation(self, prediction: Prediction) -> Generation:
         """Return what a prediction means; raises ProviderError for a state that the table lacks."""
@@ -118,6 +102,7 @@ class Reader:
             provider_job_id=prediction.id,
             state=state,
             cost_uusd=cost_of(model, seconds) if state != "running" else None,
+            cost_source="computed",
         )
         if state == "failed":
             return base.model_copy(update={"error": failure_of(prediction.error)})
@@ -126,7 +111,8 @@ class Reader:
         files, word = self._files(prediction, model)
         if word is not None:
             error = TABLE.failure(word, message=_WHY[word])
-            return base.model_copy(update={"state": "failed", "error": error})
+            paid = {"calls": 1}  # it has worked, and is charged
+            return base.model_copy(update={"state": "failed", "error": error, "usage": paid})
         usage = {"calls": 1} | ({"images": len(files)} if files[0].mime.startswith("image/") else {})
         return base.model_copy(update={"files": files, "usage": usage})
 
@@ -152,23 +138,12 @@ class Reader:
         if prediction.data_removed and prediction.output is None:
             return (), "data_removed"
         urls = list(dict.fromkeys(addresses(prediction.output)))
-        allowed = [url for url in urls if self._allowed(url)]
+        allowed = [url for url in urls if self._places.allows(url)]
         files = [MediaFile(mime=mime_of(url, fallback), url=url) for url in allowed]
-        fitting = tuple(file for file in files if file.mime.startswith(_MEDIA[capability]))
+        fitting = tuple(file for file in files if file.mime.startswith(MEDIA[capability]))
         if fitting:
             return fitting, None
         return (), "foreign_output" if len(allowed) < len(urls) else "no_output"
-
-    def _allowed(self, url: str) -> bool:
-        try:
-            parts = urlsplit(url)
-            host = (parts.hostname or "").rstrip(".")
-        except ValueError:
-            return False
-        if parts.username is not None or parts.password is not None:
-            return False
-        ours = any(host == allowed or host.endswith(f".{allowed}") for allowed in self._hosts)
-        return (parts.scheme == "https" and ours) or (parts.scheme == "http" and host in self._plain)
 
 
 _WHY = {
@@ -190,8 +165,7 @@ def addresses(output: Any, depth: int = DEPTH) -> Iterator[str]:
 
 def mime_of(url: str, fallback: str) -> str:
     """Return the media type that the address ends in."""
-    found = mimetypes.guess_type(urlsplit(url).path, strict=False)[0] or fallback
-    return {"audio/x-wav": "audio/wav"}.get(found, found)  # some systems still know it by the older name
+    return plain_mime(mimetypes.guess_type(urlsplit(url).path, strict=False)[0] or fallback)
 
 
 def failure_of(error: Any) -> GenerationError:

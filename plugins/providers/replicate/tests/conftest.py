@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from studio import PluginContext, WebhookCall, now_ms
-from studio.testing.kit import HttpClients, Metrics, Services, Settings, get_logger
+from studio.testing.contexts import contexts
+from studio.testing.vendor import received
 from studio_replicate import generators
 from studio_replicate.settings import ReplicateSettings
 
@@ -42,19 +43,13 @@ async def fake(module):
 @pytest.fixture
 async def make(fake, module):
     """Return a maker of a capability's generator; `settings` go over those of the fake."""
-    made = []
+    async with contexts() as context_of:
 
-    def build(capability="image", **settings):
-        given = {"api_token": module.TOKEN, "base_url": fake.url, "deadline_s": 3} | settings
-        services = Services()
-        services.http = HttpClients(Settings(), Metrics())
-        made.append(services.http)
-        ctx = PluginContext("replicate", services, ReplicateSettings(**given), get_logger("replicate"))
-        return KINDS[capability](ctx)
+        def build(capability="image", **settings):
+            given = {"api_token": module.TOKEN, "base_url": fake.url, "deadline_s": 3} | settings
+            return KINDS[capability](context_of("replicate", ReplicateSettings(**given)))
 
-    yield build
-    for clients in made:
-        await clients.close()
+        yield build
 
 
 @pytest.fixture
@@ -69,9 +64,4 @@ def pictures(tmp_path):
 @pytest.fixture
 def call():
     """Return a maker of calls as the receiver hands them over."""
-
-    def build(headers, body):
-        headers = {name.lower(): value for name, value in headers.items()}
-        return WebhookCall(path="/api/webhooks/replicate", headers=headers, body=body, received_at=now_ms())
-
-    return build
+    return partial(received, "replicate")

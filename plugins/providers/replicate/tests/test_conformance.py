@@ -6,8 +6,9 @@ import base64
 
 import pytest
 
-from studio import ImageEditRequest, ImageRequest, MusicRequest, VideoRequest, WebhookCall, now_ms
-from studio.testing.providers import ProviderCase, ProviderConformance
+from studio import WebhookCall, now_ms
+from studio.testing.conformance_media import MediaCase
+from studio.testing.providers import ProviderConformance
 from studio_replicate.plugin import Plugin
 from studio_replicate.settings import ReplicateSettings
 
@@ -16,16 +17,12 @@ OTHER = "whsec_" + base64.b64encode(b"somebody else's secret, 32 bytes").decode(
 OUTPUT = "https://replicate.delivery/xezq/fake/out"
 
 
-class ReplicateCase(ProviderCase):
-    """The requests and the endings are all that differs between capabilities."""
+class ReplicateCase(MediaCase):
+    """Only the capability and the ending differ."""
 
     plugin = Plugin
     submit_path = r"/predictions$"
     poll_path = r"/v1/predictions/[^/]+$"
-    ending: str
-
-    def __init__(self, fakes):
-        self.fakes = fakes
 
     def vendor(self):
         vendor = self.fakes.Fake(polls=1_000_000)  # only `end` ends a prediction
@@ -37,11 +34,6 @@ class ReplicateCase(ProviderCase):
 
     def without_key(self):
         return ReplicateSettings()
-
-    def still(self):
-        path = self.folder / "still.png"
-        path.write_bytes(b"\x89PNG\r\n\x1a\n")
-        return path
 
     def end(self, vendor, provider_job_id, outcome):
         if outcome == "running":
@@ -66,29 +58,17 @@ class ReplicateCase(ProviderCase):
 class ImageCase(ReplicateCase):
     capability, ending = "image", ".png"
 
-    def request(self, outcome):
-        return ImageRequest(job_id="-", prompt="A lighthouse in rain")
-
 
 class EditCase(ReplicateCase):
     capability, ending = "image_edit", ".png"
-
-    def request(self, outcome):
-        return ImageEditRequest(job_id="-", operation="variation", image=self.still(), prompt="At night")
 
 
 class VideoCase(ReplicateCase):
     capability, ending = "video", ".mp4"
 
-    def request(self, outcome):
-        return VideoRequest(job_id="-", image=self.still(), duration_ms=3000, prompt="The lamp turns")
-
 
 class MusicCase(ReplicateCase):
     capability, ending = "music", ".mp3"
-
-    def request(self, outcome):
-        return MusicRequest(job_id="-", duration_ms=3000, mood="tense")
 
 
 class Suite(ProviderConformance):

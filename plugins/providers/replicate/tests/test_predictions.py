@@ -29,6 +29,8 @@ def test_prediction_is_read_as_the_table_says(case):
     assert [file.url for file in found.files] == expected.get("urls", [])
     assert all(file.mime.startswith("image/") for file in found.files)
     assert found.cost_uusd is None
+    charged = case["prediction"]["status"] == "succeeded"  # whatever its files are
+    assert bool(found.usage) == charged
     if expected["state"] == "failed":
         error = found.error
         assert (error.code, error.retryable, error.input) == (
@@ -73,7 +75,8 @@ def done(**fields):
 def test_seconds_of_the_machine_are_billed_whatever_the_end(fields, cost):
     """0.558 s at 975 micro-USD are 544.05, rounded up."""
     expected = 545 if cost == 544 else cost
-    assert read(done(**fields), models={"flux-schnell": MACHINE}).cost_uusd == expected
+    found = read(done(**fields), models={"flux-schnell": MACHINE})
+    assert (found.cost_uusd, found.cost_source) == (expected, "computed")
 
 
 def test_price_is_found_by_version_where_the_model_is_hidden():

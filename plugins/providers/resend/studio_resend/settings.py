@@ -28,10 +28,14 @@ class ResendSettings(BaseModel):
 
     api_key: SecretStr | None = Field(None, json_schema_extra={"env": "RESEND_API_KEY"})
     sender: str | None = Field(
-        None, pattern=r"^[^\r\n\x00]{3,320}$", json_schema_extra={"env": "RESEND_FROM"}
+        None,
+        min_length=3,
+        max_length=320,
+        pattern=r"^[^\r\n\x00]+$",
+        json_schema_extra={"env": "RESEND_FROM"},
     )
     """An address of a domain that is verified there, such as "Studio <mail@example.com>"."""
-    reply_to: str | None = Field(None, pattern=r"^[^\r\n\x00]{3,320}$")
+    reply_to: str | None = Field(None, min_length=3, max_length=320, pattern=r"^[^\r\n\x00]+$")
     webhook_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = Field(
         None, json_schema_extra={"env": "RESEND_WEBHOOK_SECRET"}
     )

@@ -13,9 +13,9 @@ from studio import (
     json_object,
 )
 from studio_vidu.models import SUFFIXES, TABLE, checked, task_id_of
-from studio_vidu.settings import LOOPBACK
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from studio import HttpAnswer, PluginContext, StudioError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 API = "/ent/v2"
 ANSWER_BYTES = 1_000_000
+MOST_BYTES = 14_000_000
+"""What the pictures of one request may have together: as base64 they fit into the 20 MB of a body."""
 OK = 200
 
 
@@ -31,9 +33,6 @@ class ViduClient:
 
     def __init__(self, ctx: PluginContext, settings: ViduSettings) -> None:
         self._limit = settings.max_input_bytes
-        self._echo_bytes = (
-            ANSWER_BYTES + self._limit * 4 // 3
-        )  # the answer to a create call may repeat the picture
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         self._http = ctx.http.client(
             "vidu",
@@ -41,7 +40,7 @@ class ViduClient:
             settings.deadline_s,
             ANSWER_BYTES,
             headers={"Authorization": f"Token {key}"},
-            allow_private=LOOPBACK if settings.base_url.startswith("http://") else (),
+            allow_private=settings.private_hosts,
         )
 
     async def create(self, mode: str, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -50,8 +49,9 @@ class ViduClient:
         Raises ProviderRejectedError, ProviderError or ProviderUnavailableError when it was refused,
         OutcomeUnknownError when it may run and nobody knows its id.
         """
+        most = ANSWER_BYTES + sum(map(len, body.get("images", ())))  # the answer may repeat the pictures
         try:
-            answer = await self._http.request("POST", f"{API}/{mode}", json=body, max_bytes=self._echo_bytes)
+            answer = await self._http.request("POST", f"{API}/{mode}", json=body, max_bytes=most)
         except ProviderError as error:
             if error.code in ("provider_bad_answer", "answer_too_large"):  # an answer came: it is no refusal
                 raise _unreadable() from error
@@ -83,8 +83,16 @@ class ViduClient:
             raise refusal(answer)
         return True
 
-    async def picture(self, path: Path) -> str:
-        """Return a picture as a data URI; raises ProviderRejectedError for another format or one too large."""
+    async def pictures(self, paths: Sequence[Path]) -> list[str]:
+        """Return pictures as data URIs; raises ProviderRejectedError where they are too large, alone or together."""
+        sizes = [(await asyncio.to_thread(path.stat)).st_size for path in paths]
+        if sum(sizes) > MOST_BYTES and len(paths) > 1:
+            raise ProviderRejectedError(
+                f"Vidu takes {MOST_BYTES} bytes of pictures together.", code="image_refused", input="image"
+            )
+        return [await self._picture(path) for path in paths]
+
+    async def _picture(self, path: Path) -> str:
         if path.suffix.lower() not in SUFFIXES:
             raise ProviderRejectedError("Vidu takes png, jpeg and webp.", code="image_refused", input="image")
         if (await asyncio.to_thread(path.stat)).st_size > self._limit:

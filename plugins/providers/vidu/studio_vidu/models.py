@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -19,12 +18,14 @@ from studio import (
     ProviderRejectedError,
     VendorTable,
 )
-from studio_vidu.settings import LOOPBACK
+from studio_jobvendor.api import Places, extras_of, ratio_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from studio import VideoRequest
+    from studio_jobvendor.api import ClipRequest
     from studio_vidu.settings import ViduSettings
 
 TABLE = VendorTable(
@@ -100,6 +101,11 @@ def family_of(model: str) -> Family:
     return next(family for prefix, family in FAMILIES.items() if model.startswith(prefix))
 
 
+MODES = ("img2video", "text2video", "start-end2video", "reference2video")
+"""The paths of the calls that create a task. Source: platform.vidu.com/docs, one page each."""
+REFERENCES = 7
+
+
 class ViduParams(BaseModel):
     """What `VideoRequest.params` may hold: nothing else reaches the vendor."""
 
@@ -125,6 +131,29 @@ def params_of(request: VideoRequest) -> ViduParams:
         raise InvalidInputError(f"These params cannot be used: {told}.") from error
 
 
+def mode_of(request: VideoRequest, params: ViduParams) -> tuple[str, tuple[Path, ...]]:
+    """Return which call creates the task, and the pictures that it takes.
+
+    Raises ProviderRejectedError for parts that do not go together, InvalidInputError for a prompt that is missing.
+    """
+    extras = extras_of(request)
+    if not extras:
+        return params.mode, (request.image,) if params.mode == "img2video" else ()
+    if len(extras) > 1 or "video" in extras or params.mode == "text2video":
+        raise ProviderRejectedError(
+            f"Vidu makes no video from {' and '.join(sorted(extras))} by {params.mode}.",
+            code="operation_not_offered", input=min(extras),
+        )  # fmt: skip
+    clip = cast("ClipRequest", request)
+    if clip.last_image is not None:
+        return "start-end2video", (clip.image, clip.last_image)
+    if len(clip.references) > REFERENCES:
+        raise ProviderRejectedError(f"Vidu takes up to {REFERENCES} references.", input="references")
+    if not clip.prompt:
+        raise InvalidInputError("A video from references needs a prompt.")
+    return "reference2video", clip.references
+
+
 def model_of(settings: ViduSettings, request: VideoRequest) -> str:
     """Return the model to use; raises InvalidInputError for one that is not offered."""
     if request.model is not None and request.model not in settings.models:
@@ -134,8 +163,8 @@ def model_of(settings: ViduSettings, request: VideoRequest) -> str:
     return request.model or settings.models[0]
 
 
-def body_of(request: VideoRequest, model: str, params: ViduParams) -> dict[str, Any]:
-    """Return the body of a create call, without the picture; `payload` comes back with every answer."""
+def body_of(request: VideoRequest, model: str, params: ViduParams, mode: str) -> dict[str, Any]:
+    """Return the body of a create call, without pictures; `payload` comes back with every answer."""
     family = family_of(model)
     body: dict[str, Any] = {
         "model": model,
@@ -145,8 +174,8 @@ def body_of(request: VideoRequest, model: str, params: ViduParams) -> dict[str, 
     }
     if request.prompt:
         body["prompt"] = request.prompt
-    if params.mode == "text2video":
-        body["aspect_ratio"] = _ratio(request, family)
+    if mode in ("text2video", "reference2video"):  # else the picture has one
+        body["aspect_ratio"] = ratio_of(request.width, request.height, family.ratios)
     if request.callback_url and request.callback_url.startswith("https://"):
         body["callback_url"] = request.callback_url
     return body | params.model_dump(exclude_none=True, exclude={"mode"})
@@ -162,15 +191,6 @@ def lines_of(request: VideoRequest, family: Family) -> int:
     """Return the smallest picture that is large enough, else the largest."""
     wanted = min(request.width, request.height)
     return min((lines for lines in family.lines if lines >= wanted), default=max(family.lines))
-
-
-def _ratio(request: VideoRequest, family: Family) -> str:
-    def distance(ratio: str) -> float:
-        across, down = map(int, ratio.split(":"))
-        one, other = request.width * down, request.height * across
-        return max(one / other, other / one)
-
-    return min(family.ratios, key=distance)
 
 
 def specs_of(settings: ViduSettings) -> tuple[ModelSpec, ...]:
@@ -236,7 +256,8 @@ def checked(task_id: str) -> str:
 def generation_of(task_id: str, raw: dict[str, Any], settings: ViduSettings) -> Generation:
     """Return what a task means; raises ProviderError for what is none, or a state that the table lacks.
 
-    A task that failed gets its credits back: its cost is not known from here.
+    A task that failed gets its credits back: its cost is not known from here. One that succeeded is charged, also where
+    its files cannot be used.
     """
     try:
         task = Task.model_validate(raw)
@@ -248,17 +269,20 @@ def generation_of(task_id: str, raw: dict[str, Any], settings: ViduSettings) -> 
     if state == "failed":
         return _failed(task_id, task.err_code)
     urls = [creation.url for creation in task.creations if isinstance(creation.url, str) and creation.url]
-    allowed = [url for url in urls if _allowed(url, settings)]
-    if not allowed:
-        return _failed(task_id, "foreign_output" if urls else "no_output")
+    allowed = [url for url in urls if Places(settings).allows(url)]
     cost = (
         None if task.credits is None or settings.credit_uusd is None else task.credits * settings.credit_uusd
     )
+    if not allowed:
+        lost = _failed(task_id, "foreign_output" if urls else "no_output")
+        used = {"calls": 1} if task.credits is None else {"credits": task.credits}
+        return lost.model_copy(update={"cost_uusd": cost, "cost_source": "computed", "usage": used})
     return Generation(
         provider_job_id=task_id,
         state="succeeded",
         files=tuple(MediaFile(mime="video/mp4", url=url) for url in allowed),
         cost_uusd=cost,
+        cost_source="computed",
         usage={} if task.credits is None else {"credits": task.credits},
     )
 
@@ -273,19 +297,3 @@ def _failed(task_id: str, word: str | None) -> Generation:
     error = TABLE.failure(word, message=_WHY.get(word or "", word or ""))
     state: Literal["failed", "cancelled"] = "cancelled" if error.code == "cancelled" else "failed"
     return Generation(provider_job_id=task_id, state=state, error=error)
-
-
-def _allowed(url: str, settings: ViduSettings) -> bool:
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".")
-    except ValueError:
-        return False
-    if parts.username is not None or parts.password is not None or not host:
-        return False
-    if parts.scheme == "http":
-        return settings.base_url.startswith("http://") and host in LOOPBACK
-    hosts = settings.output_hosts
-    return parts.scheme == "https" and (
-        any(host == allowed or host.endswith(f".{allowed}") for allowed in hosts)
-    )

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    SecretStr,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, SecretStr, StringConstraints, model_validator
 
-LOOPBACK = ("127.0.0.1", "localhost")
-Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+from studio_jobvendor.api import Host, JobVendorSettings, Origin
+
 ModelName = Annotated[str, StringConstraints(pattern=r"^vidu(q3|q2|q1|2\.0)[a-z0-9-]{0,40}$")]
 
 
-class ViduSettings(BaseModel):
+class ViduSettings(JobVendorSettings):
     """Off without `api_key`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     api_key: SecretStr | None = Field(None, json_schema_extra={"env": "VIDU_API_KEY"})
     """It signs Vidu's callbacks too."""
-    base_url: str = Field(
-        "https://api.vidu.com", pattern=r"^(https://[^/\s?#@]+|http://(127\.0\.0\.1|localhost)(:\d+)?)$"
-    )
+    base_url: Origin = "https://api.vidu.com"
     """`https://api.vidu.cn` for accounts in China."""
     output_hosts: tuple[Host, ...] = Field(
         ("vidu.com", "vidu.cn", "vidu.studio", "prod-ss-vidu.s3.cn-northwest-1.amazonaws.com.cn"),
@@ -41,12 +29,11 @@ class ViduSettings(BaseModel):
     """What is offered; the first is taken where a request names none."""
     credit_uusd: NonNegativeInt | None = None
     """What one credit costs; without it the cost of a video is unknown."""
-    credits_per_s: dict[ModelName, NonNegativeInt] = {}
+    credits_per_s: dict[ModelName, NonNegativeInt] = Field(default={})
     """Credits for one second, by model, for estimates only: what was charged is told with the result."""
     deadline_s: float = Field(60.0, gt=0)
     max_input_bytes: int = Field(10_000_000, gt=0, le=14_000_000)
     """A picture travels inside the request, which may have 20 MB."""
-    priority: int = 100
 
     @model_validator(mode="after")
     def _known(self) -> ViduSettings:
@@ -57,7 +44,6 @@ class ViduSettings(BaseModel):
         return self
 
     @property
-    def file_hosts(self) -> tuple[str, ...]:
-        """Return where results may lie, as `ProviderSpec` says it; on this machine only for a server on it."""
-        named = [part for host in self.output_hosts for part in (host, f"*.{host}")]
-        return (*named, *(LOOPBACK if self.base_url.startswith("http://") else ()))
+    def address(self) -> str:
+        """The API's address."""
+        return self.base_url

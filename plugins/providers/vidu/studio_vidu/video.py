@@ -12,6 +12,7 @@ from studio_vidu.models import (
     body_of,
     family_of,
     generation_of,
+    mode_of,
     model_of,
     params_of,
     price_per_s,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class ViduVideoGenerator:
-    """One still, or a text alone, becomes a video of whole seconds."""
+    """A still, a first and a last one, references, or a text alone become a video of whole seconds."""
 
     def __init__(self, ctx: PluginContext) -> None:
         self._settings = settings = ctx.settings(ViduSettings)
@@ -36,10 +37,11 @@ class ViduVideoGenerator:
     async def submit(self, request: VideoRequest) -> Generation:
         """Start a task."""
         params = params_of(request)
-        body = body_of(request, model_of(self._settings, request), params)
-        if params.mode == "img2video":
-            body["images"] = [await self._client.picture(request.image)]
-        return generation_of(*await self._client.create(params.mode, body), self._settings)
+        mode, pictures = mode_of(request, params)
+        body = body_of(request, model_of(self._settings, request), params, mode)
+        if pictures:
+            body["images"] = await self._client.pictures(pictures)
+        return generation_of(*await self._client.create(mode, body), self._settings)
 
     async def poll(self, provider_job_id: str) -> Generation:
         """Ask for a task."""

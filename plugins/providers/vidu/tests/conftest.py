@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from studio import PluginContext, VideoRequest, WebhookCall, now_ms
-from studio.testing.kit import HttpClients, Metrics, Services, Settings, get_logger
+from studio import VideoRequest
+from studio.testing.contexts import contexts
+from studio.testing.vendor import received
 from studio_vidu.settings import ViduSettings
 from studio_vidu.video import ViduVideoGenerator
 
@@ -25,18 +28,13 @@ async def fake(module):
 @pytest.fixture
 async def make(fake, module):
     """Return a maker of generators; `settings` go over those of the fake."""
-    made = []
+    async with contexts() as context_of:
 
-    def build(**settings):
-        given = {"api_key": module.KEY, "base_url": fake.url, "deadline_s": 3} | settings
-        services = Services()
-        services.http = HttpClients(Settings(), Metrics())
-        made.append(services.http)
-        return ViduVideoGenerator(PluginContext("vidu", services, ViduSettings(**given), get_logger("vidu")))
+        def build(**settings):
+            given = {"api_key": module.KEY, "base_url": fake.url, "deadline_s": 3} | settings
+            return ViduVideoGenerator(context_of("vidu", ViduSettings(**given)))
 
-    yield build
-    for clients in made:
-        await clients.close()
+        yield build
 
 
 @pytest.fixture
@@ -60,11 +58,4 @@ def animate(still):
 @pytest.fixture
 def call():
     """Return a maker of calls as the receiver hands them over."""
-
-    def build(headers, body, path="/api/webhooks/vidu", query="", method="POST"):
-        headers = {name.lower(): value for name, value in headers.items()}
-        return WebhookCall(
-            method=method, path=path, query=query, headers=headers, body=body, received_at=now_ms()
-        )
-
-    return build
+    return partial(received, "vidu")

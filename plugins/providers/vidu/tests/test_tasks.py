@@ -56,6 +56,9 @@ def test_what_is_no_task_is_an_error(raw):
         ({}, None, None, {"credits": 40}),
         ({"credits": 0}, 5_000, 0, {"credits": 0}),
         ({"credits": None}, 5_000, None, {}),
+        ({"creations": []}, 5_000, 200_000, {"credits": 40}),
+        ({"creations": [{"url": "https://elsewhere.example/a.mp4"}]}, 5_000, 200_000, {"credits": 40}),
+        ({"creations": [], "credits": None}, 5_000, None, {"calls": 1}),
         ({"state": "failed", "err_code": "FieldInvalid"}, 5_000, None, {}),
         ({"state": "processing"}, 5_000, None, {}),
     ],
@@ -63,6 +66,7 @@ def test_what_is_no_task_is_an_error(raw):
 def test_credits_are_turned_into_money_where_their_price_is_configured(fields, credit_uusd, cost, usage):
     found = generation_of("t-1", DONE | fields, ViduSettings(credit_uusd=credit_uusd))
     assert (found.cost_uusd, found.usage) == (cost, usage)
+    assert cost is None or found.cost_source == "computed"
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING
 
 from studio import BadRequestError, ProviderRejectedError, data_uri
+from studio_jobvendor.api import ratio_of as nearest_ratio
 from studio_openai.api.chat import VendorCalls
 from studio_xai.models import TABLE, words_of
 from studio_xai.settings import XaiSettings
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 4_000_000
 """Of an answer: pictures and videos come as addresses."""
-IMAGE_BYTES = 15_000_000
+IMAGE_BYTES, CLIP_BYTES = 15_000_000, 60_000_000
+"""Of a picture, of a clip to go on from: files travel inside the request."""
 _RATIOS = ("1:1", "16:9", "9:16", "4:3", "3:4", "3:2", "2:3")
 
 
@@ -43,14 +44,12 @@ def ratio_of(width: int, height: int) -> str:
     """Return the nearest aspect ratio that the vendor knows; raises ProviderRejectedError for no size at all."""
     if min(width, height) < 1:
         raise ProviderRejectedError(f"{width}x{height} is no size.", input="size")
-    wanted = math.log(width / height)
-    sides = {ratio: ratio.split(":") for ratio in _RATIOS}
-    return min(sides, key=lambda ratio: abs(math.log(int(sides[ratio][0]) / int(sides[ratio][1])) - wanted))
+    return nearest_ratio(width, height, _RATIOS)
 
 
-async def uri_of(path: Path) -> str:
-    """Return a picture as a data URI; raises ProviderRejectedError for one that is too large."""
+async def uri_of(path: Path, part: str = "image", limit: int = IMAGE_BYTES) -> str:
+    """Return a file as a data URI; raises ProviderRejectedError naming `part` for one that is too large."""
     try:
-        return await asyncio.to_thread(data_uri, path, IMAGE_BYTES)
+        return await asyncio.to_thread(data_uri, path, limit)
     except BadRequestError as error:
-        raise ProviderRejectedError(error.detail, input="image") from error
+        raise ProviderRejectedError(error.detail, input=part) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import Estimate, Generation, GenerationError, MediaFile, ProviderRejectedError, price_of
 from studio_openai.api import chosen, priced
-from studio_openai.api.chat import params_of
+from studio_openai.api.chat import AtOnce, params_of
 from studio_xai.asking import calls_of, ratio_of, uri_of
 from studio_xai.models import ImageParams, Pictures, uusd
 from studio_xai.settings import XaiSettings
@@ -29,7 +29,7 @@ _OPERATIONS = {
 }
 
 
-class _Pictures:
+class _Pictures(AtOnce):
     """What drawing and editing share. Nothing can be asked for later."""
 
     capability: str
@@ -38,14 +38,6 @@ class _Pictures:
         settings = ctx.settings(XaiSettings)
         self._models = priced(settings.image_models, settings.prices, FORMATS)
         self._calls = calls_of(ctx, self.capability, settings.image_deadline_s)
-
-    async def poll(self, provider_job_id: str) -> Generation:
-        """Refuse: pictures come at once."""
-        raise ProviderRejectedError(f"{provider_job_id[:40]!r} came at once: there is nothing to ask for.")
-
-    async def cancel(self, provider_job_id: str) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Return False: what came at once cannot be stopped."""
-        return False
 
     def estimate(self, request: Any) -> Estimate:
         """Return the price of one picture, where the operator has set one."""

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
-from studio_openai.api import Price
+from studio_openai.api import Price, ServerSettings, all_offered
 
 Names = Annotated[list[str], Field(min_length=1)]
 
 
-class XaiSettings(BaseModel):
+class XaiSettings(ServerSettings):
     """With which key xAI is asked, for which models, and how long it may take."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     api_key: SecretStr | None = Field(None, json_schema_extra={"env": "XAI_API_KEY"})
     base_url: str = Field("https://api.x.ai/v1", description="another address of the same API")
-    allow_private: bool = Field(
-        default=False, description="the host of base_url may be private and speak plain HTTP"
-    )
     chat_models: Names = Field(["grok-4.5", "grok-4.3"], description="first: default")
     image_models: Names = Field(
         ["grok-imagine-image", "grok-imagine-image-quality"], description="first: default"
@@ -42,21 +36,7 @@ class XaiSettings(BaseModel):
         """What to set before this vendor can be asked."""
         return None if self.api_key else "set STUDIO_XAI__API_KEY"
 
-    @property
-    def private_hosts(self) -> tuple[str, ...]:
-        """The one host that may have a private address: the operator's own."""
-        return (urlsplit(self.base_url).hostname or "",) if self.allow_private else ()
-
     @model_validator(mode="after")
     def _fits(self) -> XaiSettings:
-        parts = urlsplit(self.base_url)
-        schemes = ("https", "http") if self.allow_private else ("https",)
-        if (
-            parts.scheme not in schemes
-            or not parts.hostname
-            or parts.query
-            or parts.fragment
-            or parts.username
-        ):
-            raise ValueError("base_url: an https:// address; http:// only together with allow_private")
+        all_offered(self.prices, self.chat_models, self.image_models, self.video_models)
         return self

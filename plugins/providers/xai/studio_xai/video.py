@@ -1,4 +1,4 @@
-"""`XaiVideoGenerator`: a still is animated by a job that is asked for until it is done."""
+"""`XaiVideoGenerator`: a still is animated, or a clip goes on, by a job that is asked for until it is done."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from studio import (
     ProviderRejectedError,
     price_of,
 )
+from studio_jobvendor.api import ClipRequest, extras_of, with_movement
 from studio_openai.api import chosen, priced
 from studio_openai.api.chat import params_of
-from studio_xai.asking import calls_of, ratio_of, uri_of
+from studio_xai.asking import CLIP_BYTES, calls_of, ratio_of, uri_of
 from studio_xai.image import BLOCKED
 from studio_xai.models import TABLE, Started, Video, VideoParams, uusd, words_of
 from studio_xai.settings import XaiSettings
@@ -25,24 +26,17 @@ if TYPE_CHECKING:
     from studio import Doc, PluginContext, VideoRequest
 
 POLL_S, LONGEST_MS = 5.0, 15_000
+SHORTEST_ADDED_S, LONGEST_ADDED_MS = 2, 10_000
+"""What a clip can go on for. Source: docs.x.ai, model capabilities, video extension."""
 _ACCEPTED = 202
 _ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _SHARPER = "1.5"
 """Models from here on draw 1080 lines."""
-_MOVEMENTS = {
-    "static": "The camera does not move.",
-    "push_in": "The camera slowly pushes in.",
-    "pull_out": "The camera slowly pulls out.",
-    "pan_left": "The camera pans to the left.",
-    "pan_right": "The camera pans to the right.",
-    "tilt_up": "The camera tilts up.",
-    "tilt_down": "The camera tilts down.",
-}
 _LOST = GenerationError(code="provider_no_result", message="xAI says it is done and names no video.")
 
 
 class XaiVideoGenerator:
-    """1 to 15 whole seconds from one still. The vendor cannot cancel."""
+    """1 to 15 whole seconds from one still or from references, 2 to 10 after a clip. The vendor cannot cancel."""
 
     def __init__(self, ctx: PluginContext) -> None:
         settings = ctx.settings(XaiSettings)
@@ -52,14 +46,18 @@ class XaiVideoGenerator:
     async def submit(self, request: VideoRequest) -> Generation:
         """Start one video."""
         model, params = chosen(self._models, request.model), params_of(VideoParams, request.params)
-        body: Doc = {"model": model.name, "prompt": _prompt(request), "duration": _seconds(request)}
-        body["aspect_ratio"] = ratio_of(request.width, request.height)
-        body["resolution"] = resolution_of(model.name, request.width, request.height)
-        body |= params.given()
-        if body["resolution"] == "1080p" and not _is_sharp(model.name):
-            raise ProviderRejectedError(f"params.resolution: {model.name} has no 1080p.", input="params")
-        body["image"] = {"url": await uri_of(request.image)}
-        started, _ = await self._calls.created("/videos/generations", Started, json=body)
+        extras = extras_of(request)
+        if "last_image" in extras or len(extras) > 1:
+            raise ProviderRejectedError(
+                f"xAI makes no video from {' and '.join(sorted(extras))}.",
+                code="operation_not_offered", input=min(extras),
+            )  # fmt: skip
+        body: Doc = {"model": model.name, "prompt": with_movement(request), "duration": _seconds(request)}
+        if "video" in extras:
+            path, body = "/videos/extensions", body | await _clip(request, params)
+        else:
+            path, body = "/videos/generations", body | await _pictures(request, model.name, params)
+        started, _ = await self._calls.created(path, Started, json=body)
         return Generation(provider_job_id=started.request_id, retry_after_s=POLL_S)
 
     async def poll(self, provider_job_id: str) -> Generation:
@@ -96,12 +94,41 @@ class XaiVideoGenerator:
         return Generation(provider_job_id=provider_job_id, percent=percent, retry_after_s=POLL_S)
 
 
+async def _pictures(request: VideoRequest, model: str, params: VideoParams) -> Doc:
+    """Return the part of a body that says from which pictures, and how large."""
+    references = request.references if isinstance(request, ClipRequest) else ()
+    sharp = _is_sharp(model) and not references
+    found: Doc = {
+        "aspect_ratio": ratio_of(request.width, request.height),
+        "resolution": resolution_of(request.width, request.height, sharp=sharp),
+    } | params.given()
+    if found["resolution"] == "1080p" and not sharp:
+        why = "references go without" if references else f"{model} has no"
+        raise ProviderRejectedError(f"params.resolution: {why} 1080p.", input="params")
+    if references:
+        return found | {
+            "reference_images": [{"url": await uri_of(path, "references")} for path in references]
+        }
+    return found | {"image": {"url": await uri_of(request.image)}}
+
+
+async def _clip(request: VideoRequest, params: VideoParams) -> Doc:
+    """Return the part of a body that says after which clip: it goes on as large as it is."""
+    video = request.video if isinstance(request, ClipRequest) else None
+    if video is None or video.suffix.lower() != ".mp4":
+        raise ProviderRejectedError("xAI goes on from an MP4 only.", input="video")
+    if params.given():
+        raise ProviderRejectedError("params.resolution: a clip goes on as large as it is.", input="params")
+    return {"video": {"url": await uri_of(video, "video", CLIP_BYTES)}}
+
+
 def _finished(provider_job_id: str, found: Video) -> Generation:
     clip = found.video
     if clip is not None and clip.respect_moderation is False:
         return _failed(provider_job_id, found, BLOCKED)
     if clip is None or not clip.url:
-        return _failed(provider_job_id, found, _LOST)
+        lost = _failed(provider_job_id, found, _LOST)
+        return lost.model_copy(update={"usage": {"calls": 1}})  # it says that it has worked: that is charged
     lasts = clip.duration or 0
     file = MediaFile(mime="video/mp4", url=clip.url, duration_ms=round(lasts * 1000) or None)
     usage = {"seconds": -int(-lasts // 1), "calls": 1} if lasts else {}
@@ -127,23 +154,22 @@ def _cost(found: Video) -> int | None:
     return uusd(found.usage.cost_in_usd_ticks) if found.usage else None
 
 
-def _prompt(request: VideoRequest) -> str:
-    return " ".join(filter(None, (request.prompt.strip(), _MOVEMENTS.get(request.movement, ""))))
-
-
 def _seconds(request: VideoRequest) -> int:
-    if not 0 < request.duration_ms <= LONGEST_MS:
-        raise ProviderRejectedError(f"A video lasts up to {LONGEST_MS} ms.", input="duration_ms")
-    return -(-request.duration_ms // 1000)
+    added = "video" in extras_of(request)
+    longest, shortest = (LONGEST_ADDED_MS, SHORTEST_ADDED_S) if added else (LONGEST_MS, 1)
+    if not 0 < request.duration_ms <= longest:
+        lasts = "goes on" if added else "lasts"
+        raise ProviderRejectedError(f"A video {lasts} up to {longest} ms.", input="duration_ms")
+    return max(shortest, -(-request.duration_ms // 1000))
 
 
 def _is_sharp(model: str) -> bool:
     return _SHARPER in model
 
 
-def resolution_of(model: str, width: int, height: int) -> str:
-    """Return the lines to ask for: the least that have the wanted ones, as far as the model goes."""
+def resolution_of(width: int, height: int, *, sharp: bool) -> str:
+    """Return the lines to ask for: the least that have the wanted ones; 1080 from a `sharp` model only."""
     lines = min(width, height)
     if lines <= 480:  # noqa: PLR2004 - the names of the resolutions are their lines
         return "480p"
-    return "1080p" if lines > 720 and _is_sharp(model) else "720p"  # noqa: PLR2004 - as above
+    return "1080p" if lines > 720 and sharp else "720p"  # noqa: PLR2004 - as above

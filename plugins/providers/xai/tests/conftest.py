@@ -7,12 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import structlog
-from aiohttp import web
 
-from studio import ChatMessage, ChatRequest, PluginContext
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
-from studio.testing.vendor import FakeVendor
+from studio import ChatMessage, ChatRequest
+from studio.testing.contexts import contexts
+from studio.testing.vendor import Canned
 from studio_xai.chat import XaiChatModel
 from studio_xai.image import XaiImageEditor, XaiImageGenerator
 from studio_xai.settings import XaiSettings
@@ -27,22 +25,6 @@ KINDS = {
 }
 
 
-class Canned(FakeVendor):
-    """Gives the same answer to everything; None is an empty body."""
-
-    def __init__(self, status, body, headers=None):
-        super().__init__()
-        text = body if isinstance(body, str) else "" if body is None else json.dumps(body)
-        self._made = status, text, headers or {}
-
-    def routes(self):
-        return [web.route("*", "/{any:.*}", self._answer)]
-
-    async def _answer(self, request):
-        status, text, headers = self._made
-        return web.Response(status=status, text=text, headers=headers)
-
-
 @pytest.fixture(scope="session")
 def xai_fakes(load_fake):
     return load_fake("xai")
@@ -51,18 +33,17 @@ def xai_fakes(load_fake):
 @pytest.fixture
 async def provider():
     """Return a function that makes a provider before a fake."""
-    services = Services()
-    services.metrics = Metrics()
-    services.http = HttpClients(Settings(), services.metrics)
+    async with contexts() as context_of:
 
-    def make(capability, fake, **changed):
-        named = {"api_key": "xai-fake-0123456789abcdef", "base_url": f"{fake.url}/v1", "allow_private": True}
-        return KINDS[capability](
-            PluginContext("xai", services, XaiSettings(**named | changed), structlog.get_logger())
-        )
+        def make(capability, fake, **changed):
+            named = {
+                "api_key": "xai-fake-0123456789abcdef",
+                "base_url": f"{fake.url}/v1",
+                "allow_private": True,
+            }
+            return KINDS[capability](context_of("xai", XaiSettings(**named | changed)))
 
-    yield make
-    await services.http.close()
+        yield make
 
 
 @pytest.fixture

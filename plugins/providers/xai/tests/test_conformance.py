@@ -6,6 +6,7 @@ import pytest
 
 from studio import ImageRequest, VideoRequest
 from studio.testing.providers import ProviderCase, ProviderConformance
+from studio_jobvendor.api import ClipRequest
 from studio_xai.plugin import Plugin
 from studio_xai.settings import XaiSettings
 
@@ -34,7 +35,7 @@ class XaiCase(ProviderCase):
 class VideoCase(XaiCase):
     capability = "video"
     submit_path = "/v1/videos/generations$"
-    poll_path = "/v1/videos/(?!generations)"
+    poll_path = "/v1/videos/(?!generations|extensions)"
 
     def request(self, outcome):
         still = self.folder / "still.png"
@@ -43,6 +44,15 @@ class VideoCase(XaiCase):
 
     def end(self, vendor, provider_job_id, outcome):
         vendor.end(provider_job_id, outcome)
+
+
+class ExtensionCase(VideoCase):
+    submit_path = "/v1/videos/extensions$"
+
+    def request(self, outcome):
+        clip = self.folder / "clip.mp4"
+        clip.write_bytes(b"clip")
+        return ClipRequest(job_id="j1", image=clip, video=clip, duration_ms=4000)
 
 
 class ImageCase(XaiCase):
@@ -60,6 +70,12 @@ class TestVideo(ProviderConformance):
     @pytest.fixture
     def case_of(self, xai_fakes):
         return VideoCase(xai_fakes)
+
+
+class TestExtension(ProviderConformance):
+    @pytest.fixture
+    def case_of(self, xai_fakes):
+        return ExtensionCase(xai_fakes)
 
 
 class TestImage(ProviderConformance):

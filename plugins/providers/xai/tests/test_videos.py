@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from studio import ProviderError, ProviderRejectedError, VideoRequest
+from studio_jobvendor.api import ClipRequest
 from studio_xai.video import resolution_of
 
 pytestmark = pytest.mark.http
@@ -46,6 +49,8 @@ async def test_a_state_means(provider, tools, name, state, percent, code, named,
     assert (told.error and told.error.code, told.error and told.error.input) == (code, named)
     assert told.retry_after_s == (5.0 if state == "running" else None)
     assert told.error is None or not told.error.retryable
+    charged = state == "succeeded" or code == "provider_no_result"  # it says that it has worked
+    assert bool(told.usage) == charged
     if state == "succeeded":
         file = told.files[0]
         assert (file.url, file.mime, file.duration_ms) == ("https://vidgen.x.ai/a.mp4", "video/mp4", 6000)
@@ -109,6 +114,80 @@ async def test_what_would_be_refused_is_not_sent(provider, fake, film, changed, 
     assert fake.calls == []
 
 
+@pytest.fixture
+def clip(film, tmp_path):
+    """Return a maker of requests with more than a still; `video` is an MP4 of its own."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"the clip before")
+
+    def make(**more):
+        plain = film()
+        return ClipRequest(**plain.model_dump() | more)
+
+    make.video = path
+    return make
+
+
+async def test_references_go_in_order_without_the_still_and_never_sharp(provider, fake, clip, picture):
+    named = (picture("ann.png"), picture("harbour.png"))
+    request = clip(references=named, model="grok-imagine-video-1.5", width=1920, height=1080)
+    await provider("video", fake).submit(request)
+    (call,) = fake.asked("POST")
+    references = [one["url"] for one in call.json.pop("reference_images")]
+    assert call.path == "/v1/videos/generations"
+    assert [base64.b64decode(url.partition(",")[2]) for url in references] == [p.read_bytes() for p in named]
+    assert call.json.keys() == {
+        "model",
+        "prompt",
+        "duration",
+        "aspect_ratio",
+        "resolution",
+        "reference_images",
+    }
+    assert call.json["resolution"] == "720p"
+
+
+async def test_a_clip_goes_on_as_large_as_it_is(provider, fake, clip):
+    started = await provider("video", fake).submit(clip(video=clip.video, duration_ms=1200))
+    (call,) = fake.asked("POST")
+    assert (call.path, started.state) == ("/v1/videos/extensions", "running")
+    uri = "data:video/mp4;base64," + base64.b64encode(b"the clip before").decode()
+    assert call.json == {
+        "model": "grok-imagine-video", "prompt": "Rain. The camera slowly pushes in.", "duration": 2,
+        "video": {"url": uri},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        ({"last_image": "still"}, "last_image"),
+        ({"video": "clip", "references": "still"}, "references"),
+        ({"video": "still"}, "video"),
+        ({"video": "clip", "duration_ms": 10_001}, "duration_ms"),
+        ({"video": "clip", "params": {"resolution": "480p"}}, "params"),
+        ({"references": "still", "params": {"resolution": "1080p"}}, "params"),
+    ],
+)
+async def test_what_the_vendor_cannot_make_of_a_clip_is_not_sent(provider, fake, clip, picture, parts, named):
+    files = {"still": picture(), "clip": clip.video}
+    given = {
+        name: files.get(value, value) if isinstance(value, str) else value for name, value in parts.items()
+    }
+    if "references" in given:
+        given["references"] = (given["references"],)
+    with pytest.raises(ProviderRejectedError) as caught:
+        await provider("video", fake).submit(clip(model="grok-imagine-video-1.5", **given))
+    assert caught.value.extra["input"] == named
+    assert fake.calls == []
+
+
+async def test_what_is_added_is_what_is_paid(provider, fake, clip):
+    prices = {"grok-imagine-video": {"kind": "per_second", "unit_uusd": 50_000}}
+    request = clip(video=clip.video, duration_ms=3500)
+    assert provider("video", fake, prices=prices).estimate(request).cost_uusd == 200_000
+
+
 @pytest.mark.parametrize("job_id", ["../files", "a/b", "a?b=c", "", "é"])
 async def test_an_id_that_is_no_id_never_leaves_the_house(provider, fake, job_id):
     with pytest.raises(ProviderRejectedError):
@@ -140,4 +219,4 @@ async def test_the_price_goes_by_whole_seconds(provider, fake, film):
     ],
 )
 def test_the_resolution_goes_as_far_as_the_model(model, width, height, lines):
-    assert resolution_of(model, width, height) == lines
+    assert resolution_of(width, height, sharp="1.5" in model) == lines
