@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import mimetypes
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -24,10 +25,9 @@ _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """One file; `packed` is its gzip form where that is smaller."""
+    """One file; its gzip form is made when it is first asked for, and used where it is smaller."""
 
     body: bytes
-    packed: bytes | None
     content_type: str
     fingerprint: str
 
@@ -41,8 +41,8 @@ class StaticFile:
         if any(tag.value in {self.fingerprint, "*"} for tag in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
         body = self.body
-        if self.packed is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
-            headers["Content-Encoding"], body = "gzip", self.packed
+        if "gzip" in request.headers.get("Accept-Encoding", "") and len(packed := _packed(body)) < len(body):
+            headers["Content-Encoding"], body = "gzip", packed
         return web.Response(body=body, content_type=self.content_type, charset="utf-8", headers=headers)
 
 
@@ -64,9 +64,13 @@ class StaticFiles:
         return found
 
 
+@cache
+def _packed(body: bytes) -> bytes:
+    return gzip.compress(body, mtime=0)
+
+
 def _read(path: Path) -> StaticFile:
     body = path.read_bytes()
-    packed = gzip.compress(body, mtime=0)
     kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     fingerprint = hashlib.sha256(body).hexdigest()[:FINGERPRINT_CHARS]
-    return StaticFile(body, packed if len(packed) < len(body) else None, kind, fingerprint)
+    return StaticFile(body, kind, fingerprint)

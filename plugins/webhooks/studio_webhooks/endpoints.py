@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import secrets
 from typing import TYPE_CHECKING, Any
 
 from studio import SYSTEM, ConflictError, Doc, InvalidInputError, NotFoundError, Page, new_id, now_ms
+from studio_audit.api import audit, differences
 from studio_webhooks.addresses import check_url, host_of
 from studio_webhooks.events import EVERYTHING, event_types
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 ENDPOINTS = "webhook_endpoints"
 SECRET_BYTES = 32
 """Source: Standard Webhooks, "signature scheme": between 24 and 64 bytes."""
+AUDITED, DIGEST_CHARS = ("host", "url_digest", "event_types", "enabled"), 12
 OLD_SECRET_MS = 86_400_000
 """After a rotation both secrets sign for so long, so that the receiver can follow."""
 
@@ -45,6 +48,7 @@ class EndpointService:
         endpoint = {"_id": new_id(), **fields, "enabled": True, "secret": _new_secret()}
         stored = await self._endpoints.insert(endpoint)
         self._log(actor, "webhook.created", stored)
+        await self._audit(actor, "webhook.created", stored, after=_told(stored))
         return stored
 
     async def list_endpoints(self, query: EndpointQuery) -> Page:
@@ -74,12 +78,15 @@ class EndpointService:
             given["disabled_reason"] = "asked"
         changed = await self._changed(endpoint["_id"], change)
         self._log(actor, "webhook.updated", changed)
+        before, after = _told(endpoint), _told(changed)
+        await self._audit(actor, "webhook.updated", changed, **differences(before, after, AUDITED))
         return changed
 
     async def delete_endpoint(self, actor: Actor, endpoint: Doc) -> None:
         """Remove one; what is on its way to it comes to nothing."""
         if await self._endpoints.delete(endpoint["_id"]):
             self._log(actor, "webhook.deleted", endpoint)
+            await self._audit(actor, "webhook.deleted", endpoint, before=_told(endpoint))
 
     async def rotate_secret(self, actor: Actor, endpoint: Doc) -> Doc:
         """Give it a new secret; the old one signs too for 24 h."""
@@ -87,6 +94,7 @@ class EndpointService:
         fresh["old_until"] = self._clock() + OLD_SECRET_MS
         changed = await self._changed(endpoint["_id"], {"$set": fresh})
         self._log(actor, "webhook.rotated", changed)
+        await self._audit(actor, "webhook.rotated", changed)
         return changed
 
     async def told_in(self, project_id: str) -> list[Doc]:
@@ -137,9 +145,19 @@ class EndpointService:
             endpoint["project_id"], actor, action, target, {"host": host, **params}
         )
 
+    async def _audit(self, actor: Actor, action: str, endpoint: Doc, **told: Doc) -> None:
+        target, project_id = ("webhook", endpoint["_id"]), endpoint["project_id"]
+        await audit(self._ctx, actor, action, target, project_id=project_id, **told)
+
     @property
     def _endpoints(self) -> Repository:
         return self._ctx.database[ENDPOINTS]
+
+
+def _told(endpoint: Doc) -> Doc:
+    """Return what the audit log may say: of the address its host, as the rest may hold a secret, and the digest."""
+    digest = hashlib.sha256(endpoint["url"].encode()).hexdigest()[:DIGEST_CHARS]
+    return {"host": host_of(endpoint["url"]), "url_digest": digest, **{n: endpoint[n] for n in AUDITED[2:]}}
 
 
 def _new_secret() -> str:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from studio import ProviderUnavailableError, StudioError, UnauthenticatedError, WebhookNews, now_ms
+from pydantic import ValidationError
+
+from studio import (
+    ProviderUnavailableError,
+    StudioError,
+    UnauthenticatedError,
+    WebhookNews,
+    contained,
+    now_ms,
+)
 from studio_webhooks.api import HeardCall
 from studio_webhooks.service import INBOX
 
@@ -22,6 +32,8 @@ HOUR_MS = 3_600_000
 FIELDS = ("provider", "account", "kind", "news", "address_token", "received_at", "replayed_at")
 """What is read of a call at first: its body only when somebody listens."""
 MOST_DOUBLINGS = 30
+LISTENER_S = 30.0
+"""How long a listener may take, less than the lease of a call."""
 
 
 class Hearing:
@@ -39,7 +51,10 @@ class Hearing:
 
     async def handle(self, call: Doc) -> Change:
         """Work on one call; return how its document changes."""
-        news = WebhookNews.model_validate_json(call["news"])
+        try:
+            news = WebhookNews.model_validate_json(call["news"])
+        except ValidationError:  # another version's: a process of that one can take it
+            return self._again(call, "This version cannot read what was stored of it.", "unreadable_call")
         if not self._knows(call["provider"]):  # switched off, or this process is still starting
             return self._again(call, "This provider is not there.", "unknown_provider")
         if refusal := await self._tell(call, news):
@@ -71,11 +86,14 @@ class Hearing:
         body = await self._body(call["_id"])
         heard = HeardCall(call["provider"], call["account"], news, body, call["received_at"])
         for listener in listeners:
-            try:
-                await listener(heard)
-            except Exception as error:  # noqa: BLE001 - the boundary to other plugins' listeners: they hear it again
-                self._ctx.log.warning("webhook_listener_failed", call_id=call["_id"], error=repr(error))
-                return f"A listener failed with {type(error).__name__}."
+            with contained() as failed:  # the boundary to other plugins' listeners: they hear it again
+                async with asyncio.timeout(LISTENER_S):  # one that hangs would keep its place for ever
+                    await listener(heard)
+            if failed.error:
+                self._ctx.log.warning(
+                    "webhook_listener_failed", call_id=call["_id"], error=repr(failed.error)
+                )
+                return f"A listener failed with {type(failed.error).__name__}."
         return ""
 
     async def _body(self, call_id: str) -> bytes:

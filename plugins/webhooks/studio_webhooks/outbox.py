@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from studio import ConflictError, Doc, NotFoundError, Page, StudioError, new_id, now_ms
+from studio_audit.api import audit
 from studio_webhooks.events import EVERYTHING, TEST, Occurrence
+from studio_webhooks.models import DeliveryPublic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 DELIVERIES = "webhook_deliveries"
 QUEUE, RETRY_S, DAY_S = 5_000, 1.0, 86_400
+LAST_TRY = ("error", "status", "duration_ms", "delivered_at")
+LISTED = [name for name in DeliveryPublic.model_fields if name != "id"]
 
 
 class Outbox:
@@ -82,7 +86,6 @@ class Outbox:
         return await self._store(endpoint, test)
 
     async def _store(self, endpoint: Doc, occurrence: Occurrence) -> Doc:
-        now = self._clock()
         delivery: Doc = {
             "_id": new_id(),
             "project_id": occurrence.project_id,
@@ -93,8 +96,7 @@ class Outbox:
             "body": occurrence.body(),
             "state": "queued",
             "attempts": 0,
-            "next_at": now,
-            "expires_at": datetime.fromtimestamp(now / 1000 + self._settings.keep_d * DAY_S, UTC),
+            **self._due(),
         }
         try:
             stored = await self._deliveries.insert(delivery)
@@ -108,7 +110,7 @@ class Outbox:
         chosen = {"endpoint_id": query.endpoint_id, "state": query.state}
         where = {"project_id": query.project_id} | {k: v for k, v in chosen.items() if v is not None}
         found: Page = await self._deliveries.page(
-            where, cursor=query.cursor, limit=query.limit, newest_first=True
+            where, cursor=query.cursor, limit=query.limit, newest_first=True, fields=LISTED
         )
         return found
 
@@ -122,12 +124,19 @@ class Outbox:
     async def redeliver(self, actor: Actor, delivery: Doc) -> Doc:
         """Send an ended delivery anew, under the same id; raises ConflictError for one under way."""
         ended = {"_id": delivery["_id"], "state": {"$in": ["delivered", "dead"]}}
-        fresh = {"state": "queued", "attempts": 0, "next_at": self._clock()}
-        if not await self._deliveries.update(ended, {"$set": fresh, "$unset": {"error": "", "status": ""}}):
+        fresh = {"state": "queued", "attempts": 0, **self._due()}
+        if not await self._deliveries.update(ended, {"$set": fresh, "$unset": dict.fromkeys(LAST_TRY, "")}):
             raise ConflictError("This delivery is under way; only those that have ended can be sent again.")
-        self._ctx.log.info("webhook_redelivered", delivery_id=delivery["_id"], by=actor.user_id)
         self.ring()
+        target, project_id = ("webhook_delivery", delivery["_id"]), delivery["project_id"]
+        await audit(self._ctx, actor, "webhook.redelivered", target, project_id=project_id)
         return await self.get_delivery(delivery["_id"])
+
+    def _due(self) -> Doc:
+        """Return the fields of what is to be sent now, and kept for long enough."""
+        now = self._clock()
+        gone = datetime.fromtimestamp(now / 1000 + self._settings.keep_d * DAY_S, UTC)
+        return {"next_at": now, "expires_at": gone}
 
     async def forget(self, endpoint_id: str) -> None:
         """Remove what was and is on its way to an endpoint that is removed."""

@@ -11,6 +11,7 @@ from studio_webhooks.endpoints import ENDPOINTS, EndpointService
 from studio_webhooks.events import of_activity, of_job
 from studio_webhooks.hearing import FIELDS, Hearing
 from studio_webhooks.outbox import DELIVERIES, Outbox
+from studio_webhooks.pages import HERE, PageFiles
 from studio_webhooks.routes import ROUTES
 from studio_webhooks.sending import Sender
 from studio_webhooks.service import INBOX, InboxService
@@ -19,6 +20,7 @@ from studio_webhooks.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from studio import PluginContext, Route
 
@@ -34,8 +36,13 @@ class Plugin(StudioHooks):
 
     @hookimpl
     def register_routes(self, ctx: PluginContext) -> list[Route]:
-        """Return the routes under /api/webhooks."""
+        """Return the routes under /api/webhooks, and the page at /webhooks."""
         return ROUTES
+
+    @hookimpl
+    def register_templates(self, ctx: PluginContext) -> list[Path]:
+        """Return the folder of the page."""
+        return [HERE / "templates"]
 
     @hookimpl
     def register_permissions(self, ctx: PluginContext) -> list[Permission]:
@@ -77,6 +84,7 @@ class Plugin(StudioHooks):
         ctx.provide(InboxService, inbox)
         ctx.provide(EndpointService, endpoints)
         ctx.provide(Outbox, outbox)
+        ctx.provide(PageFiles, PageFiles())
         _show(ctx, inbox, outbox, heard, sent)
         for name, work in (("inbox", heard.run()), ("events", outbox.run()), ("outbox", sent.run())):
             ctx.spawn(work, name)
@@ -105,6 +113,7 @@ COLLECTIONS = (
         indexes=(
             Index((("provider", 1), ("delivery_id", 1)), unique=True),
             Index((("state", 1), ("_id", -1))),
+            Index((("provider", 1), ("_id", -1))),
             _DUE,
             _GONE,
         ),

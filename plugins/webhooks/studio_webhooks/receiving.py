@@ -23,7 +23,8 @@ async def read_call(raw: web.Request, limit: int) -> WebhookCall:
     """Read a call of at most `limit` bytes.
 
     Raises PayloadTooLargeError, and UnsupportedMediaTypeError for a Content-Encoding: signatures are over what
-    is sent, and decoded it would be something else. A header that comes twice is one, joined by a comma.
+    is sent, and decoded it would be something else. A header that comes twice is one, joined by a comma; bytes in one
+    that are no UTF-8 become U+FFFD, as nothing else can be stored.
     """
     if raw.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaTypeError("Send the body without a Content-Encoding.")
@@ -31,8 +32,8 @@ async def read_call(raw: web.Request, limit: int) -> WebhookCall:
         raise _too_large(limit)
     headers: dict[str, str] = {}
     for name, value in raw.headers.items():
-        key = name.lower()
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+        key, text = name.lower(), value.encode(errors="surrogateescape").decode(errors="replace")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return WebhookCall(
         method=raw.method,
         path=raw.rel_url.raw_path,

@@ -1,4 +1,4 @@
-"""The table of routes: vendors' calls, the inbox for operators, endpoints and deliveries of a project."""
+"""The table of routes: vendors' calls, the inbox for operators, endpoints and deliveries of a project, the page."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from studio import PUBLIC, SIGNED_IN, Route, project_in_body, project_in_query
 from studio_webhooks import handlers as h
 from studio_webhooks import models as m
+from studio_webhooks import pages
 
 OPERATE, MANAGE = "platform:operate", "webhook:manage"
 P = "/api/webhooks"
@@ -73,5 +74,14 @@ ROUTES = [
         returns=m.DeliveryPublic,
         status=202,
         load=h.load_delivery,
+    ),
+    Route("GET", pages.PAGE, pages.open_page, PUBLIC, produces="text/html"),
+    Route(
+        "GET",
+        f"{pages.FILES}/{{file_name}}",
+        pages.get_file,
+        PUBLIC,
+        produces="application/octet-stream",
+        rate="none",
     ),
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from studio_webhooks.addresses import host_of
 from studio_webhooks.events import TEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterable, Callable, Mapping
 
     from studio import Doc, PluginContext
     from studio_webhooks.endpoints import EndpointService
@@ -23,8 +25,13 @@ if TYPE_CHECKING:
 
     Change = Mapping[str, Any]
 
-ANSWER_BYTES = 1_000_000
-"""An answer is read up to here and kept nowhere: it could be another system's secret."""
+ANSWER_BYTES, ANSWER_S = 4_096, 1.0
+"""So much of an answer is read, and so long, that a short one leaves its connection open for the next delivery.
+
+It is kept nowhere: it could be another system's secret. The status has decided before.
+"""
+PIECE_BYTES = 131_072
+"""The most that one piece of an answer may unpack to."""
 FAILURES = range(400, 600)
 RETRY_AFTER_CAP_S = 86_400.0
 
@@ -44,7 +51,7 @@ class Sender:
         self._ctx, self._settings, self._endpoints = ctx, settings, endpoints
         self._clock, self._chance = clock, chance
         self._http = ctx.http.client(
-            "webhooks", None, settings.timeout_s, ANSWER_BYTES, allow_private=settings.private_hosts
+            "webhooks", None, settings.timeout_s, PIECE_BYTES, allow_private=settings.private_hosts
         )
 
     async def handle(self, delivery: Doc) -> Change:
@@ -66,19 +73,22 @@ class Sender:
     async def _try(self, endpoint: Doc, delivery: Doc) -> tuple[int | None, str, float]:
         """Return (status, what went wrong, seconds to wait at least)."""
         headers = self.signed(endpoint, delivery["_id"], delivery["body"])
+        status, after = None, ""
         try:
-            answer = await self._http.request(
+            async with self._http.stream(
                 "POST", endpoint["url"], headers=headers, content=delivery["body"].encode(), returned=FAILURES
-            )
+            ) as answer:
+                status, after = answer.status, answer.headers.get("retry-after", "")
+                await _skim(answer)
         except StudioError as error:
-            return None, error.detail, error.retry_after or 0.0
+            if status is None:  # what goes wrong after the status changes nothing
+                return None, error.detail, error.retry_after or 0.0
         finally:
             self._http.breaker.success()  # shared by all endpoints: each waits by its own schedule instead
-        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-            return answer.status, "", 0.0
-        after = answer.headers.get("retry-after", "")
+        if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            return status, "", 0.0
         wait_s = float(after) if after.isascii() and after.isdigit() else 0.0
-        return answer.status, f"It answered {answer.status}.", min(wait_s, RETRY_AFTER_CAP_S)
+        return status, f"It answered {status}.", min(wait_s, RETRY_AFTER_CAP_S)
 
     def signed(self, endpoint: Doc, message_id: str, body: str) -> dict[str, str]:
         """Return the headers of Standard Webhooks; after a rotation the old secret signs too, for a day."""
@@ -102,3 +112,14 @@ class Sender:
             return {"state": "dead", "next_at": 0}
         delay_s = max(wait_s, schedule[number] * self._chance(0.9, 1.1))
         return {"next_at": self._clock() + int(delay_s * 1000)}
+
+
+async def _skim(answer: AsyncIterable[bytes]) -> None:
+    """Read a short answer to its end; a long or slow one is left, and its connection closed."""
+    size = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ANSWER_S):
+            async for piece in answer:
+                size += len(piece)
+                if size > ANSWER_BYTES:
+                    return

@@ -18,6 +18,8 @@ from studio import (
     new_id,
     now_ms,
 )
+from studio_audit.api import audit
+from studio_webhooks.models import CallPublic
 from studio_webhooks.receiving import redacted
 from studio_webhooks.strangers import Strangers
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 INBOX = "webhook_inbox"
 DAY_S, ID_CHARS, WORD_CHARS = 86_400, 200, 100
 ENDED = ("processed", "ignored", "dead")
+LISTED = [name for name in CallPublic.model_fields if name != "id"]
+"""A list leaves the bodies in the database: one may have a megabyte."""
 
 
 class InboxService:
@@ -87,7 +91,6 @@ class InboxService:
     def _document(self, provider: str, account: str, call: WebhookCall, news: WebhookNews) -> Doc:
         asked = parse_qs(call.query)
         delivery_id = _short(news.delivery_id)
-        gone = datetime.fromtimestamp(self._clock() / 1000 + self._settings.keep_d * DAY_S, UTC)
         return {
             "_id": new_id(),
             "provider": provider,
@@ -106,14 +109,19 @@ class InboxService:
             "attempts": 0,
             "next_at": self._clock(),
             "lane": f"{provider}:{news.provider_job_id or delivery_id}",
-            "expires_at": gone,
+            "expires_at": self._gone(),
         }
+
+    def _gone(self) -> datetime:
+        return datetime.fromtimestamp(self._clock() / 1000 + self._settings.keep_d * DAY_S, UTC)
 
     async def list_calls(self, query: CallQuery) -> Page:
         """Return one page, newest first."""
         chosen = {"provider": query.provider, "state": query.state}
         where = {name: value for name, value in chosen.items() if value is not None}
-        found: Page = await self._inbox.page(where, cursor=query.cursor, limit=query.limit, newest_first=True)
+        found: Page = await self._inbox.page(
+            where, cursor=query.cursor, limit=query.limit, newest_first=True, fields=LISTED
+        )
         return found
 
     async def get_call(self, call_id: str) -> Doc:
@@ -127,11 +135,14 @@ class InboxService:
         """Work on an ended call anew; raises ConflictError for one that is still under way."""
         now = self._clock()
         fresh = {"state": "received", "attempts": 0, "next_at": now, "replayed_at": now}
+        fresh["expires_at"] = self._gone()  # else it could be removed while it waits
         change = {"$set": fresh, "$unset": {"error": "", "error_code": ""}}
         if await self._inbox.update({"_id": call_id, "state": {"$in": ENDED}}, change):
-            self._ctx.log.info("webhook_replayed", call_id=call_id, by=actor.user_id)
             self.ring()
-            return await self.get_call(call_id)
+            call = await self.get_call(call_id)
+            told = {name: call[name] for name in ("provider", "delivery_id")}
+            await audit(self._ctx, actor, "webhook.replayed", ("webhook_call", call_id), after=told)
+            return call
         state = (await self.get_call(call_id))["state"]
         raise ConflictError(f"This call is {state}; only those that have ended can be replayed.")
 

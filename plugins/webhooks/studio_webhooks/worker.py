@@ -110,7 +110,8 @@ class Worker:
         deaths = found.get("deaths", 0) + ("token" in found)
         if deaths >= DEATHS:  # there may be something in it that kills
             dead = {"state": "dead", "next_at": 0, "error": DIED, "error_code": "process_died"}
-            await self._repository.update(seen, {"$set": dead, "$unset": {"token": "", "deaths": ""}})
+            if await self._repository.update(seen, {"$set": dead, "$unset": {"token": "", "deaths": ""}}):
+                self._ctx.log.error("webhook_kills", collection=self._collection, document_id=found["_id"])
             return False
         taken = {"token": new_id(), "next_at": self._clock() + self._lease_ms, "deaths": deaths}
         if not await self._repository.update(seen, {"$set": taken, "$inc": {"attempts": 1}}):

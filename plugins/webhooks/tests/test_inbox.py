@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+import structlog
 
 from studio import (
     Actor,
@@ -176,6 +177,18 @@ async def test_job_that_stays_unknown_is_dead_after_a_day_and_can_be_replayed(ho
     assert (await house.only())["state"] == "processed"
 
 
+async def test_call_that_is_replayed_at_its_end_is_kept_while_it_waits(build_house):
+    house = build_house(keep_d=7, wait_h=24)
+    await house.call()
+    await house.heard.work_due()
+    house.clock.pass_s(6.9 * DAY_S)
+    house.jobs.answer = "unknown"
+    await house.inbox.replay_call(ROOT, (await house.only())["_id"])
+    house.clock.pass_s(0.2 * DAY_S)
+    await house.heard.work_due()
+    assert (await house.only())["error_code"] == "unknown_job"
+
+
 async def test_replayed_call_has_a_day_of_its_own(house):
     house.jobs.answer = "unknown"
     await house.call()
@@ -233,6 +246,33 @@ async def test_event_that_is_about_no_job_is_kept_and_told_to_who_has_joined(hou
     assert ((await house.only())["state"], house.jobs.heard) == ("processed", [])
 
 
+async def test_listener_that_hangs_keeps_no_place(house, monkeypatch):
+    async def hang(call):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("studio_webhooks.hearing.LISTENER_S", 0.01)
+    house.hearing.join("vendor", hang)
+    await house.call()
+    async with asyncio.timeout(5):
+        assert await house.heard.work_due() == 1
+    waiting = await house.only()
+    assert (waiting["state"], waiting["error"]) == ("received", "A listener failed with TimeoutError.")
+    assert "token" not in waiting
+
+
+async def test_call_that_another_version_has_stored_waits_for_a_process_of_that_one(house):
+    await house.call()
+    call = await house.only()
+    await house.calls.update(call["_id"], {"$set": {"news": '{"delivery_id":"x","of_tomorrow":1}'}})
+    await house.heard.work_due()
+    waiting = await house.only()
+    assert (waiting["state"], waiting["error_code"]) == ("received", "unreadable_call")
+    await house.calls.update(call["_id"], {"$set": {"news": call["news"]}})
+    house.clock.pass_s(2)
+    await house.heard.work_due()
+    assert (await house.only())["state"] == "processed"
+
+
 async def test_event_that_nobody_waits_for_is_processed(house):
     await house.call(b'{"type":"email.sent"}')
     await house.heard.work_due()
@@ -284,9 +324,11 @@ async def test_call_that_kills_every_process_is_dead(build_house):
         killed.heard._work = die
         assert await killed.heard.work_due() == 1
         house.clock.pass_s(61)
-    assert await house.heard.work_due() == 0
+    with structlog.testing.capture_logs() as logged:
+        assert await house.heard.work_due() == 0
     dead = await house.only()
     assert (dead["state"], dead["error_code"], house.jobs.heard) == ("dead", "process_died", [])
+    assert [(line["event"], line["document_id"]) for line in logged] == [("webhook_kills", dead["_id"])]
 
 
 async def test_calls_about_one_job_are_heard_one_after_the_other_and_others_beside(house):
@@ -339,6 +381,7 @@ async def test_inbox_is_listed_newest_first_and_by_vendor_and_state(house):
         await house.call(delivery=f"msg_{number}_")
     page = await house.inbox.list_calls(CallQuery(limit=2))
     assert [item["delivery_id"] for item in page.items] == ["msg_2_", "msg_1_"]
+    assert not {"body", "news", "headers"} & page.items[0].keys(), "they may have a megabyte each"
     rest = await house.inbox.list_calls(CallQuery(limit=2, cursor=page.next_cursor))
     assert [item["delivery_id"] for item in rest.items] == ["msg_0_"]
     await house.heard.work_due()

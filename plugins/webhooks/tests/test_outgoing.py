@@ -12,6 +12,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from studio import Actor, ConflictError, DatabaseUnavailableError, InvalidInputError, now_ms
 from studio_webhooks.events import Occurrence, of_activity, of_job
 from studio_webhooks.models import DeliveryQuery, EndpointCreate, EndpointUpdate
+from studio_webhooks.settings import WebhooksSettings
 
 pytestmark = pytest.mark.http
 ANN = Actor("ann")
@@ -122,11 +123,24 @@ async def test_delivery_is_dead_when_every_try_has_failed_and_can_be_sent_again(
     world.receiver.secrets["/hook"] = endpoint["secret"]
     again = await house.outbox.redeliver(ANN, dead)
     assert (again["state"], again["attempts"]) == ("queued", 0)
+    assert not {"error", "status", "duration_ms", "delivered_at"} & again.keys()
     with pytest.raises(ConflictError):
         await house.outbox.redeliver(ANN, again)
     await deliver(world)
     assert world.receiver.taken[-1][1] == dead["_id"]
-    assert (await only(world))["state"] == "delivered"
+    done = await only(world)
+    assert done["state"] == "delivered"
+    assert "delivered_at" not in await house.outbox.redeliver(ANN, done), "it is on its way again"
+
+
+async def test_delivery_that_is_sent_again_at_its_end_is_kept_while_it_is_tried(world):
+    await endpoint_of(world)
+    await happen(world)
+    await deliver(world)
+    world.house.clock.pass_s(29.9 * DAY_S)
+    await world.house.outbox.redeliver(ANN, await only(world))
+    world.house.clock.pass_s(0.2 * DAY_S)
+    assert (await only(world))["state"] == "queued"
 
 
 async def test_what_the_other_side_asks_for_is_waited_for(world):
@@ -194,13 +208,32 @@ async def test_slow_endpoint_delays_no_other(world):
     for number in range(100, 110):
         await happen(world, number, "story.created")
     async with asyncio.timeout(10):
-        while len(world.receiver.taken) < 10:
+        while len(world.receiver.taken) < 10 or len(world.house.sent._running) > 1:  # it holds one place
             await world.house.sent.begin_due()
             await asyncio.sleep(0.005)
     assert {path for path, _, _ in world.receiver.taken} == {"/quick"}
-    assert len(world.house.sent._running) == 1, "it holds one place"
     gate.set()
     await deliver(world)
+
+
+async def test_as_many_slow_endpoints_as_may_be_set_are_told_at_the_same_time(build_house, receiver):
+    most = WebhooksSettings.model_json_schema()["properties"]["deliveries"]["maximum"]
+    gate = asyncio.Event()
+    async with receiver.server() as server:
+        house = build_house(private_hosts=["127.0.0.1"], deliveries=most, endpoints=most, timeout_s=20)
+        world = SimpleNamespace(house=house, receiver=receiver, base=str(server.make_url("")).rstrip("/"))
+        for number in range(most):
+            receiver.gates[f"/{number}"] = gate
+            await endpoint_of(world, f"/{number}")
+        receiver.secrets.clear()
+        await happen(world)
+        async with asyncio.timeout(10):
+            await house.sent.begin_due()
+            while len(receiver.calls) < most:
+                await asyncio.sleep(0)
+        gate.set()
+        await asyncio.wait(house.sent._running.values())
+    assert await house.deliveries.count({"state": "delivered"}) == most
 
 
 async def test_an_answer_that_does_not_come_ends_by_its_deadline(build_house, receiver):

@@ -206,6 +206,15 @@ function showCodeForm(on) {
 function showAccount() {
   $("account").hidden = !session.user;
   $("account-name").textContent = session.user ? session.user.name || session.user.email : "";
+  void showInbox().catch(() => {}); // without an answer there is no link
+}
+
+/** The inbox of webhooks is another plugin's page: linked for operators, where it runs. */
+async function showInbox() {
+  $("to-webhooks").hidden = true;
+  if (!session.user || !(await post("/api/rbac/check", { permission: "platform:operate" })).allowed) return;
+  const { features } = await get("/api/capabilities");
+  $("to-webhooks").hidden = !features.some((one) => one.name === "webhooks" && one.available);
 }
 
 onSubmit("email-form", async () => {
@@ -399,7 +408,14 @@ async function openProject(id) {
   )) : h("li", { class: "empty" }, "No story yet."));
   $("story-text").value = draft.read(`story:${id}`);
   followProject(id);
-  await Promise.allSettled([showPeople(), showProviders()]);
+  await Promise.allSettled([showPeople(), showProviders(), showWebhooks()]);
+}
+
+async function showWebhooks() {
+  $("project-webhooks").hidden = true;
+  const { permissions } = await here(get(`/api/rbac/projects/${view.project.id}/my-permissions`));
+  $("project-webhooks-link").href = `/webhooks#/sent?project=${encodeURIComponent(view.project.id)}`;
+  $("project-webhooks").hidden = !permissions.includes("webhook:manage");
 }
 
 async function showPeople() {
@@ -710,6 +726,7 @@ function drawShot(shotId) {
   const busy = (slot) => [...jobs.values()].some((job) => ACTIVE.has(job.state) && job.target.id === shot.id && job.target.slot === slot);
   const panel = shot.current.panel, drawing = busy("panel"), stale = shot.stale.panel?.reason;
   patch(figure, [panel, assetUrl(panel), shot.current.clip, drawing, stale, shot.code], () => panelOf(shot, panel, drawing, stale));
+  figure.style.backgroundColor = meanColour(assets.get(panel)?.blurhash);
   patch(about, [shot.description, shot.shotSize, shot.movement, shot.durationMs], () => [
     h("p", {}, shot.description || h("span", { class: "muted" }, "No description")),
     h("p", { class: "muted small" }, [shot.shotSize, shot.movement.replace("_", " "), `${(shot.durationMs / 1000).toFixed(1)} s`].join(" · ")),
@@ -721,10 +738,14 @@ function drawShot(shotId) {
 
 const castById = () => new Map(tree.characters.map((one) => [one.id, one]));
 const assetUrl = (id) => (id ? assets.get(id)?.url || `/api/assetGen/assets/${id}/file` : null);
+const posterUrl = (id) => assets.get(id)?.thumbnailUrl || assetUrl(id);
+const BASE83 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~";
+/** The mean colour of a picture, which its blurhash begins with: shown until the picture is there. */
+const meanColour = (blurhash) => (blurhash ? `#${[...blurhash.slice(2, 6)].reduce((sum, letter) => sum * 83 + BASE83.indexOf(letter), 0).toString(16).padStart(6, "0")}` : "");
 
 function panelOf(shot, panel, drawing, stale) {
   const image = shot.current.clip
-    ? h("video", { src: assetUrl(shot.current.clip), poster: assetUrl(panel), controls: true, loop: true, muted: true, playsinline: true, preload: "none", "aria-label": `Clip of shot ${shot.code}` })
+    ? h("video", { src: assetUrl(shot.current.clip), poster: posterUrl(panel), controls: true, loop: true, muted: true, playsinline: true, preload: "none", "aria-label": `Clip of shot ${shot.code}` })
     : panel ? h("img", { src: assetUrl(panel), alt: `Panel of shot ${shot.code}: ${shot.description}`, loading: "lazy", decoding: "async" })
     : h("div", { class: "blank" }, drawing ? "drawing …" : "no panel yet");
   return [image,
