@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from studio import Doc, now_ms
+from studio import ConflictError, Doc, now_ms
 from studio_stories.documents import entity, new_character
-from studio_stories.service import StoryService, check_rev, given
 from studio_stories.stale import marks, stale_after_entity, voice_slot
+from studio_stories.versions import check_rev, given
 
 if TYPE_CHECKING:
     from studio import Actor
     from studio_stories.models import CharacterCreate, CharacterUpdate, EntityCreate, EntityUpdate
+    from studio_stories.service import StoryService
 
 Kind = Literal["characters", "locations", "props"]
 _MEMBER = {"characters": "character_ids", "locations": "location_id", "props": "prop_ids"}
@@ -30,17 +31,30 @@ class CastService:
         return sorted(found, key=lambda doc: doc["name"].casefold())
 
     async def create_entity(
-        self, kind: Kind, actor: Actor, story: Doc, new: EntityCreate | CharacterCreate
+        self,
+        kind: Kind,
+        actor: Actor,
+        story: Doc,
+        new: EntityCreate | CharacterCreate,
+        once: str | None = None,
     ) -> Doc:
-        """Add one; raises ConflictError when the story has that name, in whatever case."""
+        """Add one; a second run with the same `once` finds the first's.
+
+        Raises ConflictError when the story has that name, in whatever case.
+        """
         owner = {"story_id": story["_id"], "project_id": story["project_id"]}
         if kind == "characters":
             taken = [doc["colour"] for doc in await self.stories.characters(story["_id"])]
             doc = new_character(new.name, owner, taken)
         else:
             doc = entity(new.name, owner)
-        doc |= given(new)
-        await self.ctx.database[kind].insert(doc)
+        doc |= given(new) | ({"_id": once} if once else {})
+        try:
+            await self.ctx.database[kind].insert(doc)
+        except ConflictError:
+            if made := await self.ctx.database[kind].get(doc["_id"]):
+                return made
+            raise
         self.stories.log(actor, f"{kind[:-1]}.created", doc)
         return doc
 

@@ -10,8 +10,9 @@ from studio_stories.documents import duration_of, entity, present, scene_doc
 from studio_stories.importer.headings import join_heading
 from studio_stories.ordering import between, spread
 from studio_stories.planning import letters, shot_doc
-from studio_stories.service import StoryService, check_rev, given, with_status
+from studio_stories.service import StoryService, with_status
 from studio_stories.stale import marks, stale_after_scene, stale_after_shot, voice_slot
+from studio_stories.versions import check_rev, given
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,15 +30,20 @@ class EditingService:
 
     # ------------------------------------------------------------ scenes
 
-    async def create_scene(self, actor: Actor, story: Doc, new: SceneCreate) -> Doc:
-        """Put a new scene behind `after_id`, or at the end."""
+    async def create_scene(self, actor: Actor, story: Doc, new: SceneCreate, once: str | None = None) -> Doc:
+        """Put a new scene behind `after_id`, or at the end; a second run with `once` finds the first's."""
         siblings = await self.stories.scenes(story["_id"])
+        if made := next((scene for scene in siblings if scene["_id"] == once), None):
+            counted = {"scene_count": len(siblings)}  # the first run may not have come so far
+            await self.ctx.database["stories"].update(story["_id"], {"$set": counted})
+            return made
         owner = {"story_id": story["_id"], "project_id": story["project_id"]}
         after = new.after_id or (siblings[-1]["_id"] if siblings else None)
         elements = _elements([element.model_dump() for element in new.elements])
         scene = scene_doc(
             owner,
             await self._place("scenes", siblings, after),
+            _id=once or new_id(),
             number=_next_number(siblings),
             heading=_heading(new.heading),
             synopsis=new.synopsis,
@@ -117,12 +123,14 @@ class EditingService:
 
     # ------------------------------------------------------------ shots
 
-    async def create_shot(self, actor: Actor, scene: Doc, new: ShotCreate) -> Doc:
-        """Put a new shot behind `after_id`, or at the end of its scene."""
+    async def create_shot(self, actor: Actor, scene: Doc, new: ShotCreate, once: str | None = None) -> Doc:
+        """Put a new shot behind `after_id`, or at its scene's end; a second run with `once` finds the first's."""
         siblings = await self._siblings(scene["_id"])
+        if made := next((shot for shot in siblings if shot["_id"] == once), None):
+            return with_status(made)
         after = new.after_id or (siblings[-1]["_id"] if siblings else None)
         fields = given(new)
-        shot = shot_doc(scene, new_id()) | fields | {"lines": _lines(fields.get("lines", []), [])}
+        shot = shot_doc(scene, once or new_id()) | fields | {"lines": _lines(fields.get("lines", []), [])}
         await self._check_references(shot)
         shot["code"] = _free_code(scene["number"], siblings)
         shot["order"] = await self._place("shots", siblings, after)

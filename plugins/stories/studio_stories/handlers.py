@@ -102,6 +102,7 @@ async def create_story(request: Request, body: StoryCreate) -> Doc:
         _NAMES[body.format],
         title=body.title,
         story_format=body.format,
+        once=request.once,
     )
 
 
@@ -110,7 +111,7 @@ async def upload_story(request: Request, query: UploadQuery) -> Doc:
     data = await _file(request)
     service = request.service(StoryService)
     return await service.create_story(
-        request.actor, query.project_id, data, query.filename, title=query.title
+        request.actor, query.project_id, data, query.filename, title=query.title, once=request.once
     )
 
 
@@ -227,7 +228,7 @@ async def list_scenes(request: Request, target: Doc) -> list[Doc]:
 
 async def create_scene(request: Request, target: Doc, body: SceneCreate) -> Doc:
     """Add a scene."""
-    return await request.service(EditingService).create_scene(request.actor, target, body)
+    return await request.service(EditingService).create_scene(request.actor, target, body, request.once)
 
 
 async def get_part(request: Request, target: Doc) -> Doc:  # noqa: ARG001 - every handler takes the request
@@ -258,7 +259,7 @@ async def get_shot(request: Request, target: Doc) -> Doc:  # noqa: ARG001 - ever
 
 async def create_shot(request: Request, target: Doc, body: ShotCreate) -> Doc:
     """Add a shot to a scene."""
-    return await request.service(EditingService).create_shot(request.actor, target, body)
+    return await request.service(EditingService).create_shot(request.actor, target, body, request.once)
 
 
 async def update_shot(request: Request, target: Doc, body: ShotUpdate) -> Doc:
@@ -302,7 +303,8 @@ def delete_entity(kind: Kind) -> Callable[..., Awaitable[None]]:
 
 async def create_character(request: Request, target: Doc, body: CharacterCreate) -> Doc:
     """Add a character; it gets a colour that nobody has."""
-    return await request.service(CastService).create_entity("characters", request.actor, target, body)
+    service = request.service(CastService)
+    return await service.create_entity("characters", request.actor, target, body, request.once)
 
 
 async def update_character(request: Request, target: Doc, body: CharacterUpdate) -> Doc:
@@ -313,7 +315,8 @@ async def update_character(request: Request, target: Doc, body: CharacterUpdate)
 
 async def create_location(request: Request, target: Doc, body: EntityCreate) -> Doc:
     """Add a location."""
-    return await request.service(CastService).create_entity("locations", request.actor, target, body)
+    service = request.service(CastService)
+    return await service.create_entity("locations", request.actor, target, body, request.once)
 
 
 async def update_location(request: Request, target: Doc, body: EntityUpdate) -> Doc:
@@ -324,7 +327,8 @@ async def update_location(request: Request, target: Doc, body: EntityUpdate) -> 
 
 async def create_prop(request: Request, target: Doc, body: EntityCreate) -> Doc:
     """Add a prop."""
-    return await request.service(CastService).create_entity("props", request.actor, target, body)
+    service = request.service(CastService)
+    return await service.create_entity("props", request.actor, target, body, request.once)
 
 
 async def update_prop(request: Request, target: Doc, body: EntityUpdate) -> Doc:

@@ -19,10 +19,11 @@ from studio import (
 from studio_stories.api import Breakdown, BreakdownRequest, ScriptElement, ScriptScene
 from studio_stories.documents import Content, times_of
 from studio_stories.planning import plan
-from studio_stories.service import Change, StoryService
+from studio_stories.versions import Change
 
 if TYPE_CHECKING:
     from studio import Generation
+    from studio_stories.service import StoryService
 
 KIND = "llm.breakdown"
 _WRITES = 3

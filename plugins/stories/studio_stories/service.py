@@ -7,7 +7,6 @@ finished: a process that dies in between loses nothing, the next reader lays the
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from studio import (
@@ -24,11 +23,10 @@ from studio_stories.importer import parse_story, to_fdx, to_fountain
 from studio_stories.planning import recoded
 from studio_stories.settings import StoriesSettings
 from studio_stories.stale import basis_of, marks
+from studio_stories.versions import Change, check_rev, given, version_fields, version_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from pydantic import BaseModel
 
     from studio import Actor, Page, PluginContext
     from studio_stories.api import ShotPrompt
@@ -47,38 +45,7 @@ _VERSIONED = (
     "scene_count",
     "warnings",
 )
-_CLEARED_BY_NULL = {"location_id", "voice_setting_id"}
 _ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Why a story gets a new version, who made it, and which of its fields change.
-
-    The script stays when it is None.
-    """
-
-    reason: str
-    author_id: str
-    fields: Doc
-    script_text: str | None = None
-
-
-def check_rev(doc: Doc, rev: int | None) -> None:
-    """Raise ConflictError when the client's edit was made on another revision."""
-    if rev is not None and rev != doc["rev"]:
-        raise ConflictError(
-            f"Somebody changed this meanwhile: you edited revision {rev}, it is {doc['rev']} now. Reload it.",
-            code="rev_conflict",
-            rev=doc["rev"],
-        )
-
-
-def given(edit: BaseModel) -> Doc:
-    """Return what an edit says, without `rev` and place; null clears a reference, else says nothing."""
-    said = edit.model_dump(exclude={"rev", "after_id"})
-    cleared = edit.model_fields_set & _CLEARED_BY_NULL
-    return {name: value for name, value in said.items() if value is not None or name in cleared}
 
 
 class StoryService:
@@ -99,12 +66,16 @@ class StoryService:
         *,
         title: str | None = None,
         story_format: Format | None = None,
+        once: str | None = None,
     ) -> Doc:
-        """Import a file as a new story. Raises what `parse_story` raises."""
+        """Import a file as a new story; a second run with the same `once` finds, or finishes, the first's.
+
+        Raises what `parse_story` raises.
+        """
         parsed = parse_story(
             data, filename, limit_bytes=self.settings.max_file_bytes, story_format=story_format
         )
-        owner = {"story_id": new_id(), "project_id": project_id}
+        owner = {"story_id": once or new_id(), "project_id": project_id}
         content = content_of(parsed, owner)
         fields = story_fields(parsed, data)
         story: Doc = {
@@ -115,11 +86,14 @@ class StoryService:
             "logline": "",
             "status": "draft",
             "deleted_at": None,
-            **_version(1, "created", actor.user_id),
+            **version_fields(1, "created", actor.user_id),
             "settled": True,
             "rev": 1,
         }
-        await self._write_version(story, content, parsed.script_text)
+        if await self._write_version(story, content, parsed.script_text):
+            if made := await self.ctx.database["stories"].get(story["_id"]):
+                return made
+            await self._clear(story["_id"])
         await self._insert(content)
         story = await self.ctx.database["stories"].insert(story)
         self.log(actor, "story.created", story, scenes=len(content.scenes))
@@ -207,7 +181,7 @@ class StoryService:
 
     async def restore_version(self, actor: Actor, story: Doc, version: int) -> Doc:
         """Bring a version back as the next one, with the takes its shots had when it was left."""
-        kept = await self.ctx.database["story_versions"].get(_version_id(story["_id"], version))
+        kept = await self.ctx.database["story_versions"].get(version_id(story["_id"], version))
         if kept is None or version > story["version"]:
             raise NotFoundError(f"This story has no version {version}.", code="version_not_found")
         fields = kept["fields"] | {"status": "ready" if kept["snapshot"]["shots"] else "draft"}
@@ -225,7 +199,7 @@ class StoryService:
             script_text = await self.script_text(story)
         await self._write_version(story, old)
         number = story["version"] + 1
-        fields = {**change.fields, **_version(number, change.reason, change.author_id)}
+        fields = {**change.fields, **version_fields(number, change.reason, change.author_id)}
         fields |= {"settled": False, "scene_count": len(content.scenes)}
         await self._write_version(story | fields, content, script_text)
         updated = await self.change("stories", story, fields)
@@ -237,10 +211,11 @@ class StoryService:
 
     async def script_text(self, story: Doc) -> str:
         """Return the script as it was imported; it stands in the version, so that lists stay light."""
-        found = await self.ctx.database["story_versions"].get(_version_id(story["_id"], story["version"]))
+        found = await self.ctx.database["story_versions"].get(version_id(story["_id"], story["version"]))
         return str(found["script_text"]) if found else ""
 
-    async def _write_version(self, story: Doc, content: Content, script_text: str | None = None) -> None:
+    async def _write_version(self, story: Doc, content: Content, script_text: str | None = None) -> bool:
+        """Keep a version; return whether it was there already."""
         fields = {
             "story_id": story["_id"],
             "project_id": story["project_id"],
@@ -256,14 +231,18 @@ class StoryService:
         }
         fields |= {} if script_text is None else {"script_text": script_text}
         versions = self.ctx.database["story_versions"]
-        await versions.update(_version_id(story["_id"], story["version"]), {"$set": fields}, upsert=True)
+        where = version_id(story["_id"], story["version"])
+        return bool(await versions.update(where, {"$set": fields}, upsert=True))
 
     async def _lay_out(self, story: Doc, content: Content) -> None:
-        for name in PARTS:
-            await self.ctx.database[name].delete({"story_id": story["_id"]}, many=True)
+        await self._clear(story["_id"])
         await self._insert(content)
         mine = {"_id": story["_id"], "version": story["version"]}
         await self.ctx.database["stories"].update(mine, {"$set": {"settled": True}})
+
+    async def _clear(self, story_id: str) -> None:
+        for name in PARTS:
+            await self.ctx.database[name].delete({"story_id": story_id}, many=True)
 
     async def _insert(self, content: Content) -> None:
         for name, documents in content.parts().items():
@@ -286,7 +265,7 @@ class StoryService:
                 code="story_busy",
                 retry_after=1,
             )
-        kept = await self.ctx.database["story_versions"].get(_version_id(story["_id"], story["version"]))
+        kept = await self.ctx.database["story_versions"].get(version_id(story["_id"], story["version"]))
         if kept is not None:
             await self._lay_out(story, Content(**kept["snapshot"]))
 
@@ -388,11 +367,3 @@ def _check_slot(shot: Doc, slot: str) -> None:
         raise InvalidInputError(
             f"Shot {shot['code']} has no slot {slot!r}.", code="unknown_slot", slots=sorted(known)
         )
-
-
-def _version(number: int, reason: str, author_id: str) -> Doc:
-    return {"version": number, "version_reason": reason, "version_by": author_id, "version_at": now_ms()}
-
-
-def _version_id(story_id: str, version: int) -> str:
-    return f"{story_id}:{version}"

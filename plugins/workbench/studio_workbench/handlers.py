@@ -30,7 +30,7 @@ async def get_dashboard(request: Request, project_id: str) -> Doc:
 
 async def create_timeline(request: Request, body: TimelineCreate) -> Doc:
     """Cut a story to a timeline."""
-    return await request.service(WorkbenchService).create_timeline(request.actor, body)
+    return await request.service(WorkbenchService).create_timeline(request.actor, body, request.once)
 
 
 async def list_timelines(request: Request, query: TimelineQuery) -> Page:

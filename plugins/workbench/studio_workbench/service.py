@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from studio import ACTIVE, ConflictError, Doc, JobOrder, NotFoundError
+from studio import ACTIVE, ConflictError, Doc, JobOrder, NotFoundError, new_id
 from studio_asset_gen.api import Assets, Views
 from studio_stories.api import Stories
 from studio_workbench.cutting import differences
@@ -41,13 +41,16 @@ class WorkbenchService:
 
     # ------------------------------------------------------------ timelines
 
-    async def create_timeline(self, actor: Actor, body: TimelineCreate) -> Doc:
-        """Cut a story, or some scenes of it, to a timeline."""
+    async def create_timeline(self, actor: Actor, body: TimelineCreate, once: str | None = None) -> Doc:
+        """Cut a story, or some scenes of it, to a timeline; a second run with `once` finds the first's."""
+        if once and (found := await self._timelines.get(once)):
+            return found
         view = await self._view(body.story_id)
         made = await self._film.cut(view, {"scenes": body.scenes})
         scenes = f" ({body.scenes})" if body.scenes else ""
         timeline = await self._timelines.insert(
             {
+                "_id": once or new_id(),
                 "project_id": view.project["_id"],
                 "story_id": view.story["_id"],
                 "name": body.name or f"{view.story['title']}{scenes}",
@@ -142,7 +145,9 @@ class WorkbenchService:
         if asset_id is None:
             raise NotFoundError(f"This render has no {wanted}; it has {', '.join(offered)}.", formats=offered)
         assets = self._ctx.service(Assets)  # type: ignore[type-abstract]  # a protocol is the key it is asked by
-        asset = await assets.asset(asset_id)
+        asset = (await assets.assets([asset_id])).get(asset_id)
+        if asset is None:
+            raise NotFoundError(f"This {wanted} was not released: render again.", code="not_released")
         return asset, await assets.path(asset), f"{_file_stem(timeline['name'])}.{wanted}"
 
     # ------------------------------------------------------------ dashboard

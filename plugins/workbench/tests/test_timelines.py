@@ -35,6 +35,15 @@ async def test_timeline_holds_all_shots_in_film_order(world, story):
     assert [shot["shotId"] for shot in timeline["shots"]] == [shot["id"] for shot in story.shots]
 
 
+async def test_timeline_whose_request_broke_off_and_ran_again_is_one(world, story):
+    headers = {"Idempotency-Key": f"t-{story.id}"}
+    first = await world.post(TIMELINES, {"storyId": story.id}, headers=headers)
+    broken_off = {"$unset": {"status": ""}, "$set": {"beat": -1}}  # before its answer was kept
+    await world.db["idempotency_keys"].update({"status": {"$gt": 0}}, broken_off, many=True)
+    again = await world.post(TIMELINES, {"storyId": story.id}, headers=headers)
+    assert (first.status, again.status, again.json["id"]) == (201, 201, first.json["id"])
+
+
 async def test_timeline_shots_follow_each_other_without_gap(world, story):
     shots = (await make(world, story))["shots"]
     assert [s["startMs"] for s in shots[1:]] == [s["startMs"] + s["durationMs"] for s in shots[:-1]]
@@ -221,6 +230,15 @@ async def test_export_answers_each_format_as_attachment(world, story, wanted):
     assert answer.body.startswith(f"{wanted} of ".encode())
     assert answer.headers["Content-Disposition"].endswith(f'.{wanted}"')
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("state", ["quarantined", "rejected", "pending"])
+async def test_film_that_was_not_released_is_not_exported(world, story, state):
+    timeline = await rendered(world, story)
+    film = await world.db["assets"].find_one({"owner.id": timeline["id"], "slot": "mp4"})
+    await world.db["assets"].update(film["_id"], {"$set": {"state": state}})  # as a step of the chain may say
+    answer = await world.get(f"{TIMELINES}/{timeline['id']}/export?format=mp4")
+    assert (answer.status, answer.json["code"]) == (404, "not_released")
 
 
 async def test_export_before_render_says_how_to_render(world, story):
