@@ -6,6 +6,7 @@ from __future__ import annotations
 # fmt: off
 from studio.activity import ActivityAction
 from studio.auth import PUBLIC, SIGNED_IN, SYSTEM, AccessQuery, Actor, Credentials, Decision, Permission
+from studio.boundary import contained
 from studio.database import Collection, Database, Index, Migration, Repository
 from studio.errors import (
     BadRequestError, BudgetExceededError, ConfigError, ConflictError, DatabaseUnavailableError,
@@ -22,7 +23,7 @@ from studio.jobs import (
 )
 from studio.model import Doc, Model, new_id, now_ms
 from studio.plugins.context import PluginContext
-from studio.plugins.manifest import Manifest
+from studio.plugins.manifest import API_VERSION, Manifest
 from studio.providers.contract import (
     AssetScorer, Capability, ChatModel, Estimate, Generation, GenerationError, Generator, ImageEditor,
     ImageGenerator, MediaFile, ModelSpec, MusicGenerator, PipelineRunner, ProviderModel, ProviderSpec,
@@ -42,12 +43,13 @@ from studio.providers.vendor import (
 from studio.realtime import Event, Message, RealtimeTransport
 from studio.telemetry import redact
 from studio.web import (
-    Middleware, Page, PageQuery, Request, Route, current_request_id, expect_rev, project_in_body,
-    project_in_query,
+    Middleware, Page, PageQuery, Request, Route, RunOnce, current_request_id, expect_rev, problem,
+    project_in_body, project_in_query,
 )
+from studio.web.plan import RoutePlan, plan_of
 
 __all__ = [
-    "ACTIVE", "PUBLIC", "SIGNED_IN", "SYSTEM", "TERMINAL", "AccessQuery", "ActivityAction", "Actor",
+    "ACTIVE", "API_VERSION", "PUBLIC", "SIGNED_IN", "SYSTEM", "TERMINAL", "AccessQuery", "ActivityAction", "Actor",
     "AssetScorer", "BadRequestError", "BudgetExceededError", "Capability", "CharacterBrief",
     "ChatDelta", "ChatMessage", "ChatModel", "ChatRequest", "ChatTool", "Collection", "ConfigError",
     "ConflictError", "CostDecision", "CostHold", "CostSettlement", "Credentials", "Database",
@@ -60,11 +62,12 @@ __all__ = [
     "Page", "PageQuery", "PayloadTooLargeError", "Permission", "PipelineRequest", "PipelineRunner",
     "PluginContext", "PluginError", "PluginUnavailableError", "ProviderError", "ProviderModel",
     "ProviderRejectedError", "ProviderSpec", "ProviderUnavailableError", "RateLimitedError",
-    "RealtimeTransport", "Repository", "Request", "Route", "ScoreRequest", "ShotBrief",
+    "RealtimeTransport", "Repository", "Request", "Route", "RoutePlan", "RunOnce", "ScoreRequest", "ShotBrief",
     "StorageFullError", "StoredBlob", "StudioError", "StudioHooks", "ToolCall", "UnauthenticatedError",
     "UnavailableError", "UnsupportedMediaTypeError", "VendorTable", "VideoGenerator", "VideoRequest",
     "VoiceGenerator", "VoiceInfo", "VoiceRequest", "WebhookCall", "WebhookNews", "WebhookParser",
-    "WordTiming", "current_request_id", "data_uri", "expect_rev", "hookimpl", "json_object", "new_id",
-    "now_ms", "price_of", "project_in_body", "project_in_query", "redact", "verify_standard_webhook",
+    "WordTiming", "contained", "current_request_id", "data_uri", "expect_rev", "hookimpl", "json_object", "new_id",
+    "now_ms", "plan_of", "price_of", "problem", "project_in_body", "project_in_query", "redact",
+    "verify_standard_webhook",
 ]
 # fmt: on

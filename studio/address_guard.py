@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import httpcore
@@ -82,13 +82,31 @@ def _tls() -> ssl.SSLContext:
 
 
 class GuardedTransport(httpx.AsyncHTTPTransport):
-    """httpx's own transport on a guarded pool; hosts in `allowed` may have any address."""
+    """httpx's own transport on a guarded pool; hosts in `allowed` may have any address.
+
+    The pool is made at the first request: reading the certificates takes 25 ms, and most clients of a server
+    that has just started are not asked at all.
+    """
 
     def __init__(self, allowed: frozenset[str]) -> None:
-        super().__init__(verify=_tls(), trust_env=False)
-        self._pool = httpcore.AsyncConnectionPool(
+        self._allowed = allowed
+
+    @cached_property
+    def _pool(self) -> httpcore.AsyncConnectionPool:  # type: ignore[override]  # httpx sets an attribute
+        return httpcore.AsyncConnectionPool(
             ssl_context=_tls(),
             max_connections=20,
             keepalive_expiry=15,
-            network_backend=GuardedBackend(allowed),
+            network_backend=GuardedBackend(self._allowed),
         )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it; the certificates are read in a thread, so that nobody else waits for them."""
+        if "_pool" not in vars(self):
+            await asyncio.to_thread(_tls)
+        return await super().handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections, if any was ever asked for."""
+        if "_pool" in vars(self):
+            await self._pool.aclose()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.activity import ACTIVITY_COLLECTION, Activity
 from studio.auth import Auth
+from studio.boundary import contained
 from studio.cache import Cache
 from studio.database import connect
 from studio.database.schema import PLUGIN_STATE
@@ -28,7 +29,6 @@ from studio.settings import LoadedSettings, load_plugin_choice, load_settings
 from studio.system import system_declared
 from studio.telemetry import Metrics, configure_logging, get_logger, register_secret
 from studio.web.application import application_of, refuse_bad_routes
-from studio.web.idempotency import IDEMPOTENCY_COLLECTION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 FLUSH_S, SETTLE_S = 1.0, 3.0
 """How long a stop waits until what was logged is stored and told."""
+INDEX_AT_ONCE = 4
+"""Plugins whose indexes are made at the same time: all at once would open forty connections at the start."""
 log = get_logger("studio.app")
 
 
@@ -85,10 +87,9 @@ class Studio:
         self.ready = False
         self.registry.add(
             KERNEL,
-            system_declared(
-                self, (ACTIVITY_COLLECTION, JOBS_COLLECTION, IDEMPOTENCY_COLLECTION, PLUGIN_STATE)
-            ),
+            system_declared(self, (ACTIVITY_COLLECTION, JOBS_COLLECTION, PLUGIN_STATE)),
         )
+        self.services.routes = functools.partial(self.registry.all, "routes")
         self.services.finalize = functools.partial(self.dispatcher.each, "finalize_asset")
         self.loader.register_all(self.dispatcher, self.services, self.loaded.plugins)
         while bad := refuse_bad_routes(self):  # a refused plugin takes its permissions along
@@ -99,6 +100,10 @@ class Studio:
                 self.loaded.warnings.append(
                     f"plugins.global_middlewares: the plugin {name!r} is not there: what it guards is open"
                 )
+        if not self.dispatcher.implementations("idempotency_backend"):
+            self.loaded.warnings.append(
+                "no plugin keeps idempotency keys: a write that carries one is refused (idempotency does)"
+            )
         for decision, owner in self.settings.owners.model_dump().items():
             if owner not in self.registry.plugins:
                 self.loaded.warnings.append(
@@ -119,7 +124,7 @@ class Studio:
         services.realtime = Realtime(services.cache, registry.index("events"))
         services.jobs = Jobs(
             services.database, self.dispatcher, services.providers, self.settings.jobs,
-            public_url=self.settings.server.public_url,
+            public_url=self.settings.server.public_url, observe=self.metrics.observe_job,
         )  # fmt: skip
         await self._enter_service(services.activity)
         await self._enter_service(services.realtime)
@@ -161,7 +166,13 @@ class Studio:
     async def _index(self, database: DeclaredDatabase) -> None:
         """Make the missing indexes; a plugin whose own cannot be made is refused, the others go on."""
         owners = [name for name, declared in self.registry.plugins.items() if declared.collections]
-        answers = await asyncio.gather(*map(database.ensure, owners), return_exceptions=True)
+        some = asyncio.Semaphore(INDEX_AT_ONCE)
+
+        async def ensure(owner: str) -> None:
+            async with some:
+                await database.ensure(owner)
+
+        answers = await asyncio.gather(*map(ensure, owners), return_exceptions=True)
         bad = {owner: answer for owner, answer in zip(owners, answers, strict=True) if answer is not None}
         for owner, error in bad.items():
             if owner == KERNEL or isinstance(error, DatabaseUnavailableError):
@@ -173,15 +184,11 @@ class Studio:
             return str(configured.get_secret_value())
         if hook == "database_backend" and self._database is not None:
             return None
-        try:
+        kinds = Exception if hook == "cache_backend" else ()
+        with contained(_no_cache, kinds):  # a plugin's server: a cache is worth having, not needed
             backend: AbstractAsyncContextManager[str] | None = self.dispatcher.backend(hook)
             return await self._stack.enter_async_context(backend) if backend else None
-        except Exception as error:  # the boundary to a plugin's server: a cache is worth having, not needed
-            if hook == "database_backend" or isinstance(error, ConfigError):
-                raise
-            hint = "the platform works without a cache, slower"
-            log.warning("cache_backend_failed", error=reason_of(error), hint=hint)
-            return None
+        return None
 
     async def _enter_service(self, service: Any) -> None:
         await service.start()
@@ -199,12 +206,14 @@ class Studio:
         try:
             transports = self.dispatcher.collect("realtime_backends", name)
             backend = self.dispatcher.ask("job_backend", name)
+            run_once = self.dispatcher.ask("idempotency_backend", name)
             services.providers.register(name, record.ctx, declared.providers)
         except PluginError as error:
             await self.loader.drop(name, "wire", str(error), self.dispatcher)
             return
         services.realtime.transports.extend(transports)
         services.jobs.backend = services.jobs.backend or backend
+        services.run_once = services.run_once or run_once
         services.jobs.register(declared.jobs, name)
 
     def _hear_errors(self) -> None:
@@ -232,6 +241,14 @@ class Studio:
         start = time.perf_counter()
         await work
         self.timings[phase] = (time.perf_counter() - start) * 1000
+
+
+def _no_cache(error: Exception) -> ConfigError | None:
+    if isinstance(error, ConfigError):
+        return error
+    hint = "the platform works without a cache, slower"
+    log.warning("cache_backend_failed", error=reason_of(error), hint=hint)
+    return None
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import orjson
 import structlog
 from pydantic import BaseModel, ConfigDict, SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -50,11 +49,6 @@ class Cache:
         if url:
             self.connect(url)
 
-    @property
-    def available(self) -> bool:
-        """Whether a server is configured and answered the last call."""
-        return self._client is not None and self._up
-
     def connect(self, url: str) -> None:
         """Use the server at `url`; the first call connects. Raises ConfigError on a URL of another kind."""
         limits = {"timeout": SOCKET_S, "socket_timeout": SOCKET_S, "socket_connect_timeout": SOCKET_S}
@@ -84,23 +78,10 @@ class Cache:
         px = None if ttl_s is None else int(ttl_s * 1000)
         return bool(await self._call(lambda client: client.set(self._prefix + key, value, px=px)))
 
-    async def get_json(self, key: str) -> Any:
-        """Return what `set_json` stored."""
-        value = await self.get(key)
-        return None if value is None else orjson.loads(value)
-
-    async def set_json(self, key: str, value: Any, ttl_s: float | None = None) -> bool:
-        """Store anything that orjson can write."""
-        return await self.set(key, orjson.dumps(value), ttl_s)
-
     async def delete(self, *keys: str) -> bool:
         """Return whether the server did it (whether or not a key was there)."""
         names = [self._prefix + key for key in keys]
         return bool(names) and await self._call(lambda client: client.delete(*names)) is not None
-
-    async def expire(self, key: str, ttl_s: float) -> bool:
-        """Return whether the key is there and now ends in `ttl_s`."""
-        return bool(await self._call(lambda client: client.pexpire(self._prefix + key, int(ttl_s * 1000))))
 
     async def incr(self, key: str, by: int = 1, ttl_s: float | None = None) -> int | None:
         """Add and return the sum; `ttl_s` counts from the first call, so that a window ends by itself."""
@@ -132,6 +113,7 @@ class Cache:
                     while True:
                         message = await _next(pubsub)
                         if message["type"] == "subscribe":
+                            self._breaker.success()  # it asks twice a second, a call's probe only every 5 s
                             self._note(None)
                             ready()
                         elif message["type"] == "message":

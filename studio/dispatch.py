@@ -12,20 +12,24 @@ import inspect
 import os
 import time
 from collections import deque
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from types import CoroutineType, coroutine
+from functools import partial
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from studio.boundary import EXITS, contained
 from studio.errors import PluginError, StudioError, UnavailableError
 from studio.hooks import StudioHooks
 from studio.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Container, Mapping
 
-    from studio.plugins.context import PluginContext
+    from studio.model import Doc
+    from studio.plugins.context import Checkpoint, PluginContext
 
 DECISIONS = {
     "authenticate": "authenticate",
@@ -51,33 +55,52 @@ class Implementation:
     ctx: PluginContext
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=BREAKER_FAILURES))
     off: bool = False
+    deciding: contained = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.deciding = contained(self.refused)  # a broken owner means no, whatever broke it
 
     def __call__(self, *payload: Any) -> Any:
         """Call the method with its plugin's context."""
         return self.function(self.ctx, *payload)
 
-    def failed(self) -> None:
-        """Count a failure; three within 60 s switch this implementation off."""
+    def failed(self, error: Exception) -> None:
+        """Count and log a failure; three within 60 s switch this implementation off."""
         now = time.monotonic()
         self.failures.append(now)
         full = len(self.failures) == BREAKER_FAILURES
         self.off = self.off or (full and now - self.failures[0] < BREAKER_WINDOW_S)
+        facts = {"hook": self.hook, "plugin": self.plugin, "error": repr(error)}
+        log.warning("hook_failed", **facts, switched_off=self.off)
+
+    def refused(self, error: Exception) -> StudioError:
+        """Return what a failed decision means: no."""
+        if isinstance(error, StudioError):
+            return error
+        log.error("owner_failed", hook=self.hook, plugin=self.plugin, exc_info=error)
+        return UnavailableError(f"The owner of {self.hook} ({self.plugin}) failed.")
 
 
 class _Traced(Implementation):
     def __call__(self, *payload: Any) -> Any:
         kind = type(payload[0]).__name__ if payload else None
-        log.warning(
-            "hook", hook=self.hook, plugin=self.plugin, payload=kind
-        )  # seen whatever the log level is
+        # a warning, so that it is seen whatever the log level is
+        log.warning("hook", hook=self.hook, plugin=self.plugin, payload=kind)
         return self.function(self.ctx, *payload)
+
+
+class _Manager(pluggy.PluginManager):
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        """Look at hooks that the plugin overrides only: at every attribute of every plugin it takes 20 ms."""
+        method = getattr(type(plugin), name, None)
+        return super().parse_hookimpl_opts(plugin, name) if hasattr(method, "studio_impl") else None
 
 
 class Dispatcher:
     """Holds who implements what. `owners` maps "authenticate", "authorize" and "cost" to plugin names."""
 
     def __init__(self, owners: Mapping[str, str], *, deadline_s: float = 2.0) -> None:
-        self._manager = pluggy.PluginManager("studio")
+        self._manager = _Manager("studio")
         self._manager.add_hookspecs(StudioHooks)
         self._owners = owners
         self._deadline_s = deadline_s
@@ -121,19 +144,16 @@ class Dispatcher:
         """Ask one plugin a sync hook, None when it has none; raises PluginError naming hook and reason."""
         for impl in self.implementations(hook):
             if impl.plugin == plugin:
-                try:
+                with contained(partial(_named, hook), EXITS):  # who cannot say what it has is left out
                     return impl()
-                except (Exception, SystemExit) as error:
-                    raise PluginError(f"{hook}: {type(error).__name__}: {error}") from error
         return None
 
     def collect(self, hook: str, plugin: str) -> list[Any]:
         """Ask one plugin a hook that returns many; raises PluginError naming hook and reason."""
-        found = self.ask(hook, plugin)
-        try:
-            return list(found or ())
-        except (Exception, SystemExit) as error:  # a generator may fail as late as here
-            raise PluginError(f"{hook}: {type(error).__name__}: {error}") from error
+        answer, found = self.ask(hook, plugin), list[Any]()
+        with contained(partial(_named, hook), EXITS):  # a generator may fail as late as here
+            found.extend(answer or ())
+        return found
 
     def backend(self, hook: str) -> Any:
         """Return the first answer to a backend hook, with None for nobody."""
@@ -145,19 +165,21 @@ class Dispatcher:
         owner = self._owners.get(DECISIONS[hook], "")
         for impl in self.implementations(hook):
             if impl.plugin == owner:
-                try:
+                with impl.deciding:
                     return await self._await(impl, payload)
-                except StudioError:
-                    raise
-                except Exception as error:  # a broken owner means no, whatever broke it
-                    log.exception("owner_failed", hook=hook, plugin=owner)
-                    raise UnavailableError(f"The owner of {hook} ({owner}) failed.") from error
         return None
 
-    async def each(self, hook: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Run a chain in load order; what a step returns joins the payload. A failing step raises."""
-        for impl in self.implementations(hook):
-            payload |= await self._await(impl, payload, CHAIN_FACTOR) or {}
+    async def each(self, hook: str, payload: Doc, done: Container[str] = (), kept: Checkpoint = None) -> Doc:
+        """Run a chain in load order; what a step returns joins the payload. A failing step raises.
+
+        Plugins in `done` have run before a restart. `kept` is awaited between two steps, if the first gave something.
+        """
+        chain = [impl for impl in self.implementations(hook) if impl.plugin not in done]
+        for impl in chain:
+            found = await self._await(impl, payload, CHAIN_FACTOR)
+            payload |= found or {}
+            if found and kept is not None and impl is not chain[-1]:
+                await kept(impl.plugin, payload)
         return payload
 
     def notify(self, hook: str, payload: Any) -> None:
@@ -177,12 +199,8 @@ class Dispatcher:
                 return
 
     async def _tell(self, impl: Implementation, payload: Any) -> None:
-        try:
+        with contained(impl.failed):  # a listener's failure is its own; it is counted and named
             await self._await(impl, payload)
-        except Exception as error:  # noqa: BLE001 - a listener's failure is its own; it is counted and named
-            impl.failed()
-            facts = {"hook": impl.hook, "plugin": impl.plugin, "error": repr(error)}
-            log.warning("hook_failed", **facts, switched_off=impl.off)
 
     async def _await(self, impl: Implementation, payload: Any, factor: int = 1) -> Any:
         try:
@@ -195,24 +213,29 @@ class Dispatcher:
             except StopIteration as done:  # it answered from memory: a timer would have cost more than it did
                 return done.value
             async with asyncio.timeout(self._deadline_s * factor):
-                return await _go_on(work, waits_for)
+                return await _Begun(work, waits_for)
         except SystemExit as error:  # left alone it would end the event loop, and the server with it
             raise PluginError(f"{impl.hook} of {impl.plugin!r} called sys.exit({error.code!r})") from error
 
 
-@coroutine
-def _go_on(work: CoroutineType[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
-    """Drive a coroutine that was begun by hand, and waits for the future `waits_for`."""
-    try:
-        while True:
-            try:
-                answer = yield waits_for
-            except BaseException as error:  # noqa: BLE001 - a cancellation or the deadline: it is the coroutine's
-                waits_for = work.throw(error)
-            else:
-                waits_for = work.send(answer)
-    except StopIteration as done:
-        return done.value
+class _Begun(Generator[Any, Any, Any]):
+    """Goes on with a coroutine that was begun by hand, and waits for the future `waits_for`."""
+
+    def __init__(self, work: CoroutineType[Any, Any, Any], waits_for: Any) -> None:
+        self._work, self._first = work, [waits_for]
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self
+
+    def send(self, value: Any) -> Any:
+        return self._first.pop() if self._first else self._work.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._work.throw(*error)
+
+
+def _named(hook: str, error: BaseException) -> PluginError:
+    return PluginError(f"{hook}: {type(error).__name__}: {error}")
 
 
 def _refuse_useless(hook: str, function: Callable[..., Any]) -> None:

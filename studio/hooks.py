@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from studio.plugins.context import PluginContext
     from studio.providers import ProviderSpec
     from studio.realtime import Event, RealtimeTransport
-    from studio.web import Middleware, Route
+    from studio.web import Middleware, Route, RunOnce
 
 F = TypeVar("F", bound="Callable[..., Any]")
 _spec = pluggy.HookspecMarker("studio")
@@ -135,6 +135,10 @@ class StudioHooks:
     @_spec
     def job_backend(self, ctx: PluginContext) -> JobBackend | None:
         """Return the job engine; the first plugin in load order with an answer has it."""
+
+    @_spec
+    def idempotency_backend(self, ctx: PluginContext) -> RunOnce | None:
+        """Return what runs a write that carries an Idempotency-Key; the first answer in load order has it."""
 
     # ------------------------------------------------------------ decisions (first answer of the configured owner)
 

@@ -165,10 +165,21 @@ class HttpClient:
                 yield HttpStream(call, response, pieces, end, deadline_s)
 
     async def download(
-        self, url: str, target: Path, *, max_bytes: int = 500_000_000, deadline_s: float | None = None
+        self,
+        url: str,
+        target: Path,
+        *,
+        hosts: Collection[str] | None = None,
+        max_bytes: int = 500_000_000,
+        deadline_s: float | None = None,
     ) -> str:
-        """Copy a file to `target`, following redirects, return its media type; a failure leaves nothing."""
+        """Copy a file to `target`, following redirects, return its media type; a failure leaves nothing.
+
+        `hosts` are the only ones that it and its redirects may lead to ("cdn.example.com", "*.example.com"); without
+        them the file comes from the host of `url`. ProviderRejectedError (`foreign_file`): one leads elsewhere.
+        """
         part = target.with_name(f"{target.name}.part")
+        build = partial(self._build, "GET", url, {})
 
         async def to_disk(response: httpx.Response) -> str:
             if not response.is_success:
@@ -180,7 +191,8 @@ class HttpClient:
             return str(response.headers.get("content-type", "")).partition(";")[0].strip()
 
         try:
-            call = Call(self.name, self._http, lambda: self._build("GET", url, {}), "safe", follow=True)
+            allowed = [build().url.host] if hosts is None else hosts
+            call = Call(self.name, self._http, build, "safe", follow=True, hosts=allowed)
             return await self._run(call, deadline_s, to_disk)
         except OSError as error:
             raise StorageFullError(f"The download could not be written: {error.strerror}.") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import orjson
 
+from studio.boundary import contained
 from studio.model import new_id, now_ms
 from studio.telemetry import get_logger
 
@@ -123,18 +124,6 @@ class Realtime:
         """Send to whoever joined `room`, e.g. "project:<id>"; raises ValueError on an undeclared event."""
         self._put(("room", room), event, data)
 
-    def send_to_user(
-        self,
-        user_id: str,
-        event: str,
-        status: int,
-        message: str,
-        success: bool,  # noqa: FBT001 - the order of the front end's own contract
-        data: dict[str, Any],
-    ) -> None:
-        """Publish the existing front end's shape: one object `{status, message, success, data, seq}`."""
-        self.publish(user_id, event, {"status": status, "message": message, "success": success, "data": data})
-
     async def disconnect(self, user_id: str, session_id: str | None = None) -> None:
         """Close the user's connections (of one session, or all) in every process."""
         order = {"origin": self._origin, "disconnect": [user_id, session_id]}
@@ -219,11 +208,11 @@ class Realtime:
         )
 
     async def _isolated(self, transport: RealtimeTransport, work: Awaitable[None]) -> None:
-        try:
+        with contained() as failed:  # a plugin's transport: the others go on
             async with asyncio.timeout(SEND_S):
                 await work
-        except Exception as error:  # noqa: BLE001 - the boundary to a plugin's transport: the others go on
-            log.warning("transport_failed", transport=transport.name, error=repr(error))
+        if failed.error:
+            log.warning("transport_failed", transport=transport.name, error=repr(failed.error))
 
     async def _listen(self) -> None:
         async for raw in self._cache.subscribe(CHANNEL):

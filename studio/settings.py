@@ -54,11 +54,11 @@ class PluginsSettings(Section):
 
     enabled: list[str] | None = None
     disabled: list[str] = []
-    on_failure: dict[str, OnFailure] = {}
+    on_failure: dict[str, OnFailure] = {"moderation": "fail"}
     start_deadline_s: float = Field(8.0, gt=0)
     warn_s: float = Field(2.0, gt=0)
     global_middlewares: list[str] = ["limits"]
-    recovery: list[str] = ["auth", "embedded", "limits", "projects", "rbac"]
+    recovery: list[str] = ["auth", "embedded", "idempotency", "limits", "openapi", "projects", "rbac"]
     recovery_after: int = Field(3, ge=0)
     starts_dir: Path = Path(".studio/starts")
 

@@ -1,4 +1,4 @@
-"""The kernel's own routes: health, metrics, the OpenAPI document, plugins and capabilities."""
+"""The kernel's own routes: health, metrics, plugins and capabilities."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from aiohttp import web
 from pydantic import Field
 
 from studio.auth import PUBLIC, Permission
+from studio.boundary import EXITS, contained
 from studio.errors import PluginError
 from studio.health import HealthCheck
 from studio.model import Model
-from studio.plugins.manifest import API_VERSION
 from studio.plugins.registry import Declared
 from studio.telemetry import redact
-from studio.web.openapi import build_openapi
 from studio.web.route import Request, Route
 
 if TYPE_CHECKING:
@@ -67,15 +65,6 @@ class Plugins(Model):
     recovery: str | None
 
 
-class OpenApiDocument(Model):
-    """An OpenAPI 3.1 document."""
-
-    openapi: str
-    info: dict[str, Any]
-    paths: dict[str, Any]
-    components: dict[str, Any]
-
-
 class Capabilities(Model):
     """What the front end can offer now, and why something is off."""
 
@@ -88,7 +77,6 @@ class System:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._openapi: bytes | None = None
 
     async def get_health(self, request: Request) -> web.Response:
         """Say that the process runs."""
@@ -107,12 +95,6 @@ class System:
         return web.Response(
             body=self._studio.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"}
         )
-
-    async def get_openapi(self, request: Request) -> web.Response:
-        """Return the OpenAPI 3.1 document of every route that is on."""
-        if self._openapi is None:
-            self._openapi = orjson.dumps(openapi_of(self._studio))
-        return web.Response(body=self._openapi, content_type="application/json")
 
     async def list_plugins(self, request: Request) -> Plugins:
         """List every installed plugin with its state, phase, reason and timings."""
@@ -145,23 +127,18 @@ class System:
 
 
 async def _probe(check: HealthCheck) -> dict[str, Any]:
-    start = time.perf_counter()
-    try:
+    start, note = time.perf_counter(), ""
+    with contained(kinds=EXITS) as failed:  # a check that fails in any way is a check that failed
         async with asyncio.timeout(min(check.deadline_s, PROBE_LIMIT_S)):
-            note, ok = str(await check.probe()), True
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a check that fails in any way is a check that failed
-        note, ok = redact(f"{type(error).__name__}: {error}".rstrip(": ")), False
+            note = str(await check.probe())
+    if failed.error:
+        note = redact(f"{type(failed.error).__name__}: {failed.error}".rstrip(": "))
     return {
-        "ok": ok,
+        "ok": failed.error is None,
         "note": note,
         "critical": check.critical,
         "ms": round((time.perf_counter() - start) * 1000, 1),
     }
-
-
-def openapi_of(studio: Studio) -> dict[str, Any]:
-    """Build the OpenAPI document of an application, started or not."""
-    return build_openapi(studio.registry.all("routes"), title="Studio", version=API_VERSION)
 
 
 def system_declared(studio: Studio, collections: tuple[Collection, ...]) -> Declared:
@@ -172,7 +149,6 @@ def system_declared(studio: Studio, collections: tuple[Collection, ...]) -> Decl
             Route("GET", "/healthz", system.get_health, PUBLIC, returns=Alive, rate="none"),
             Route("GET", "/readyz", system.get_readiness, PUBLIC, returns=Health, rate="none"),
             Route("GET", "/metrics", system.get_metrics, "platform:operate", produces="text/plain"),
-            Route("GET", "/api/openapi.json", system.get_openapi, PUBLIC, returns=OpenApiDocument),
             Route("GET", "/api/plugins", system.list_plugins, "platform:operate", returns=Plugins),
             Route("GET", "/api/capabilities", system.get_capabilities, PUBLIC, returns=Capabilities),
         ],

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_late
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from studio.boundary import contained
 from studio.error_feed import OWN, telling
 
 if TYPE_CHECKING:
@@ -154,15 +155,14 @@ class ErrorLog:
 
     def _render(self, record: dict[str, Any]) -> tuple[dict[str, Any], str]:
         """Return the record without secrets, and its line."""
-        try:
+        with contained() as failed:  # a value's own __repr__ or __str__ may do anything
             clean = _clean(record)
             shown = {key: value for key, value in clean.items() if key != OWN}
             if self._console is None:
                 return clean, json.dumps(shown) + "\n"  # ASCII only: no line break of any script survives
             return clean, f"{self._console(None, '', {k: _printable(k, v) for k, v in shown.items()})}\n"
-        except Exception as error:  # noqa: BLE001 - a value's own __repr__ or __str__ may do anything
-            unreadable = {"event": "log_record_unreadable", "error": type(error).__name__}
-            return unreadable, json.dumps(unreadable) + "\n"
+        unreadable = {"event": "log_record_unreadable", "error": type(failed.error).__name__}
+        return unreadable, json.dumps(unreadable) + "\n"
 
 
 def _printable(key: str, value: Any) -> Any:

@@ -56,24 +56,42 @@ class Plugin:
         return sorted((self.folder / "tests").rglob("*.py"))
 
 
+def found_projects() -> list[Path]:
+    return sorted([*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("plugins/providers/*/pyproject.toml")])
+
+
 def found_plugins() -> list[Plugin]:
     plugins = []
-    for project in sorted(
-        [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("plugins/providers/*/pyproject.toml")]
-    ):
-        points = tomllib.loads(project.read_text())["project"]["entry-points"]["studio.plugins"]
+    for project in found_projects():
+        points = (
+            tomllib.loads(project.read_text())["project"].get("entry-points", {}).get("studio.plugins", {})
+        )
         for name, target in points.items():
             plugins.append(Plugin(project.parent, name, target.partition(".")[0]))
     return plugins
 
 
+def found_libraries() -> list[Plugin]:
+    """Return the distributions that say `[tool.studio] library = true`: plugins share them, nobody loads them."""
+    libraries = []
+    for project in found_projects():
+        tool = tomllib.loads(project.read_text())["tool"]
+        if tool.get("studio", {}).get("library") is True:
+            package = tool["uv"]["build-backend"]["module-name"]
+            libraries.append(Plugin(project.parent, package.removeprefix("studio_"), package))
+    return libraries
+
+
 PLUGINS = found_plugins()
+LIBRARIES = found_libraries()
+HOUSE = [*PLUGINS, *LIBRARIES]
 each_plugin = pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: plugin.name)
+each_distribution = pytest.mark.parametrize("plugin", HOUSE, ids=lambda plugin: plugin.name)
 
 
 @cache
 def imports() -> grimp.ImportGraph:
-    return grimp.build_graph("studio", *(p.package for p in PLUGINS), include_external_packages=True)
+    return grimp.build_graph("studio", *(p.package for p in HOUSE), include_external_packages=True)
 
 
 @cache
@@ -107,14 +125,14 @@ def tell(problems: list[str], advice: str) -> None:
 
 
 def all_sources() -> list[Path]:
-    return [*sorted(KERNEL.rglob("*.py")), *(path for plugin in PLUGINS for path in plugin.sources)]
+    return [*sorted(KERNEL.rglob("*.py")), *(path for plugin in HOUSE for path in plugin.sources)]
 
 
 # ---------------------------------------------------------------- who imports whom
 
 
 def test_the_kernel_imports_no_plugin():
-    graph, packages = imports(), {plugin.package for plugin in PLUGINS}
+    graph, packages = imports(), {plugin.package for plugin in HOUSE}
     problems = [
         f"{module} imports {target}"
         for module in sorted(graph.modules)
@@ -136,7 +154,7 @@ def imported_names(path: Path) -> list[tuple[ast.AST, str, str]]:
     return found
 
 
-@each_plugin
+@each_distribution
 def test_a_plugin_imports_only_public_names_of_the_kernel(plugin):
     problems = []
     for path in plugin.sources:
@@ -150,7 +168,7 @@ def test_a_plugin_imports_only_public_names_of_the_kernel(plugin):
     )
 
 
-@each_plugin
+@each_distribution
 def test_the_tests_of_a_plugin_use_the_public_names_and_the_test_kit(plugin):
     problems = []
     for path in plugin.tests:
@@ -164,9 +182,9 @@ def test_the_tests_of_a_plugin_use_the_public_names_and_the_test_kit(plugin):
     )
 
 
-@each_plugin
+@each_distribution
 def test_a_plugin_imports_of_other_plugins_only_their_api(plugin):
-    others = {other.package for other in PLUGINS} - {plugin.package}
+    others = {other.package for other in HOUSE} - {plugin.package}
     problems = [
         f"{where(path, node)} imports {module}"
         for path in plugin.sources
@@ -179,10 +197,10 @@ def test_a_plugin_imports_of_other_plugins_only_their_api(plugin):
     )
 
 
-@each_plugin
+@each_distribution
 def test_a_plugin_declares_the_distributions_of_the_plugins_it_imports(plugin):
     declared = " ".join(project_of(plugin.folder)["dependencies"])
-    others = {other.package: project_of(other.folder)["name"] for other in PLUGINS if other is not plugin}
+    others = {other.package: project_of(other.folder)["name"] for other in HOUSE if other is not plugin}
     used = {
         m.partition(".")[0] for path in plugin.sources for _, m, _ in imported_names(path)
     } & others.keys()
@@ -214,6 +232,28 @@ def test_every_plugin_has_a_door_and_is_typed(plugin):
     tell(problems, f"Every plugin has these; add them to {where(package)}:")
 
 
+def test_a_distribution_is_a_plugin_or_says_that_it_is_a_library():
+    plugins, libraries = ({where(one.folder) for one in found} for found in (PLUGINS, LIBRARIES))
+    problems = [
+        where(project.parent)
+        for project in found_projects()
+        if (where(project.parent) in plugins) == (where(project.parent) in libraries)
+    ]
+    tell(
+        problems,
+        "Name the plugin's class in the entry point group `studio.plugins`, or say `[tool.studio] library = true`:",
+    )
+
+
+@pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
+def test_a_library_has_an_api_and_no_door(library):
+    package = library.folder / library.package
+    lacking = [n for n in ("api.py", "py.typed", "__init__.py") if not (package / n).exists()]
+    tell(lacking, f"Other plugins import `{library.package}.api` only; add to {where(package)}:")
+    doors = [n for n in ("plugin.py", "routes.py", "handlers.py") if (package / n).exists()]
+    tell(doors, "A library is never loaded by itself: what has a door is a plugin. Remove, or make it one:")
+
+
 @each_plugin
 def test_the_same_rooms_stand_in_every_feature_plugin(plugin):
     package = plugin.folder / plugin.package
@@ -223,7 +263,7 @@ def test_the_same_rooms_stand_in_every_feature_plugin(plugin):
     wanted = {"plugin"}
     if declared.routes:
         wanted |= {"routes", "handlers"}
-    if declared.collections:
+    if declared.collections and declared.routes:
         wanted |= FEATURE_ROOMS
     if declared.jobs:
         wanted |= {"jobs"}
@@ -308,7 +348,7 @@ def test_no_function_is_longer_than_sixty_lines():
     ("paths", "limit"),
     [
         (sorted(KERNEL.rglob("*.py")), KERNEL_FILE_LINES),
-        ([p for plugin in PLUGINS for p in plugin.sources], PLUGIN_FILE_LINES),
+        ([p for plugin in HOUSE for p in plugin.sources], PLUGIN_FILE_LINES),
     ],
     ids=["kernel", "plugins"],
 )
@@ -394,26 +434,32 @@ def broad_excepts(path: Path) -> list[ast.ExceptHandler]:
     return found
 
 
-def test_every_broad_except_says_why(capsys):
-    problems, listed = [], []
-    for path in all_sources():
-        lines = path.read_text().splitlines()
-        for node in broad_excepts(path):
-            texts = [
-                line.rpartition("#")[2]
-                for line in lines[node.lineno - 1 : node.body[0].lineno]
-                if "#" in line
-            ]
-            reason = texts[0].rpartition(" - ")[2].strip() if texts else ""
-            raises = isinstance(node.body[-1], ast.Raise)
-            listed.append(f"{where(path, node)}: {reason or 'raised again'}")
-            if len(reason.split()) < 4 and not raises:
-                problems.append(where(path, node))
+def boundaries(path: Path) -> list[ast.Call]:
+    """Return where `contained` is called."""
+    calls = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
+    return [call for call in calls if getattr(call.func, "id", "") == "contained"]
+
+
+def reason_at(path: Path, node: ast.Call | ast.ExceptHandler) -> str:
+    line = path.read_text().splitlines()[node.lineno - 1]
+    return line.rpartition("#")[2].rpartition(" - ")[2].strip() if "#" in line else ""
+
+
+def test_whatever_is_raised_is_caught_at_boundaries_only_and_each_says_why(capsys):
+    excepts = [(path, node) for path in all_sources() for node in broad_excepts(path)]
+    calls = [(path, node) for path in all_sources() for node in boundaries(path)]
+    reasons = [(where(path, node), reason_at(path, node)) for path, node in (*excepts, *calls)]
     with capsys.disabled():
-        sys.stdout.write(
-            "\n  ".join([f"\n{len(listed)} broad excepts (aim: {BROAD_EXCEPTS})", *listed]) + "\n"
-        )
-    tell(problems, "Catch what can happen, or say in a comment on the line which boundary this is:")
+        title = f"\n{len(excepts)} broad excepts (at most {BROAD_EXCEPTS}), {len(calls)} times `contained`"
+        sys.stdout.write("\n  ".join([title, *(f"{place}: {why}" for place, why in reasons)]) + "\n")
+    tell(
+        [place for place, why in reasons if len(why.split()) < 4],
+        "Catch what can happen, or say in a comment on the line whose code may fail here, and who goes on:",
+    )
+    tell(
+        [where(*found) for found in excepts] if len(excepts) > BROAD_EXCEPTS else [],
+        f"The code of others is called in `with contained(…)` (studio/boundary.py); more than {BROAD_EXCEPTS}:",
+    )
 
 
 def test_modules_are_importable_and_documented():
@@ -429,7 +475,7 @@ def test_modules_are_importable_and_documented():
 
 
 def files_of_tests() -> list[Path]:
-    roots = [ROOT / "tests", *(plugin.folder / "tests" for plugin in PLUGINS)]
+    roots = [ROOT / "tests", *(plugin.folder / "tests" for plugin in HOUSE)]
     return [path for root in roots for path in sorted(root.rglob("test_*.py"))]
 
 

@@ -84,7 +84,9 @@ def chosen(text):
 
 def test_image_holds_every_plugin_when_nobody_chooses():
     there = {
-        p.parent.relative_to(ROOT / "plugins").as_posix() for p in ROOT.glob("plugins/**/pyproject.toml")
+        p.parent.relative_to(ROOT / "plugins").as_posix()
+        for p in ROOT.glob("plugins/**/pyproject.toml")
+        if "studio.plugins" in tomllib.loads(p.read_text())["project"].get("entry-points", {})
     }
     assert re.search(r"^ARG PLUGINS=all$", DOCKERFILE, re.MULTILINE)
     assert set(chosen("all").stdout.split()) == there
@@ -94,6 +96,12 @@ def test_unknown_plugin_ends_the_build_and_is_named():
     done = chosen("auth nope")
     assert done.returncode == 1
     assert "There is no plugin plugins/nope" in done.stderr
+
+
+def test_a_library_comes_with_its_plugins_and_cannot_be_chosen():
+    done = chosen("providers/fal providers/jobvendor")
+    assert done.returncode == 1
+    assert "plugins/providers/jobvendor is a library" in done.stderr
 
 
 @pytest.mark.parametrize("folder", chosen("all").stdout.split())

@@ -92,6 +92,12 @@ def test_check_warns_of_an_owner_that_is_not_there(run):
     assert "warning: owners.cost: the plugin 'treasurer' is not there" in out
 
 
+def test_check_warns_where_nobody_keeps_idempotency_keys(run):
+    _, out, _ = run("check", STUDIO_PLUGINS__DISABLED="idempotency")
+    assert "warning: no plugin keeps idempotency keys: a write that carries one is refused" in out
+    assert "idempotency keys" not in run("check", STUDIO_PLUGINS__DISABLED="")[1]
+
+
 def test_plugins_list_prints_one_line_for_each_and_the_reasons_below(run):
     code, out, _ = run("plugins", "list", STUDIO_PLUGINS__DISABLED="auth")
     assert code == 0

@@ -16,6 +16,7 @@ KEPT_OUT = {
     "PIL",
     "boto3",
     "botocore",
+    "c2pa",
     "cent",
     "elevenlabs",
     "espeakng_loader",

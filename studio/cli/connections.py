@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiohttp import web
     from aiohttp.web_protocol import RequestHandler
     from aiohttp.web_server import Server
 
 HEADER_DEADLINE_S, READ_DEADLINE_S = 10.0, 30.0
+DRAIN_S, FRESH_S, LOOK_S = 1.0, 0.25, 0.01
+MOST_WAITING = 1024
+"""As many as the system keeps for us before they are accepted."""
 
 
 async def close_silent(
@@ -85,3 +91,44 @@ def limit_connections(server: Server, most: int, of_one: int, exempt: Callable[[
             del open_[address]
 
     server.connection_made, server.connection_lost = connection_made, connection_lost  # type: ignore[method-assign]  # aiohttp gives no other place to count them
+
+
+async def drain(server: Server, limit_s: float = DRAIN_S) -> None:
+    """Make every answer from now on the last of its connection; return when all have left, or after `limit_s`.
+
+    aiohttp alone closes connections behind an answer that said nothing of it: the next request on them is lost.
+    Source: RFC 9112, 9.6.
+    """
+    make = server.request_factory
+
+    def make_last(message: Any, *rest: Any) -> Any:
+        return make(message._replace(should_close=True), *rest)
+
+    server.request_factory = make_last
+    for connection in server.connections:
+        connection._request_factory = make_last  # noqa: SLF001 - as for `_owed`: tests pin the private names
+        if (request := connection._current_request) is not None:  # noqa: SLF001 - as above
+            request._message = request._message._replace(should_close=True)  # noqa: SLF001 - as above
+            request._cache.pop("keep_alive", None)  # noqa: SLF001 - as above
+    await _until(lambda: not server.connections, limit_s)
+
+
+async def stop_listening(site: web.SockSite, listener: socket.socket, server: Server) -> None:
+    """Close the port without a reset: who is connected and not accepted yet is taken in, and gets its answer."""
+    loop, waiting = asyncio.get_running_loop(), list[socket.socket]()
+    listener.setblocking(False)  # noqa: FBT003 - its only form
+    with suppress(OSError):  # nobody waits any more
+        while len(waiting) < MOST_WAITING:
+            waiting.append(listener.accept()[0])
+    await site.stop()
+    for one in waiting:
+        with suppress(OSError):  # it has gone away again
+            await loop.connect_accepted_socket(server, one)
+    await _until(lambda: all(one._request_count for one in server.connections), FRESH_S)  # noqa: SLF001 - as above
+
+
+async def _until(done: Callable[[], bool], limit_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            while not done():  # noqa: ASYNC110 - aiohttp tells nobody
+                await asyncio.sleep(LOOK_S)

@@ -33,6 +33,7 @@ MAX_BYTES = 20_000_000
 DONE = ("succeeded", "failed", "cancelled")
 FORMATS = ("mp4", "srt", "otio")
 STAGE_S = 1800.0
+BURST_S = 0.03
 
 
 async def run_demo(story: Path | None, out: Path, scenes: str, url: str | None) -> int:
@@ -181,7 +182,7 @@ class Demo:
             self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), 1.0)
-                await asyncio.sleep(0.1)  # a burst of events is one look
+                await asyncio.sleep(BURST_S)  # a burst of events is one look
             except TimeoutError:
                 pass
             if time.monotonic() > deadline:

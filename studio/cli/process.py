@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from aiohttp import web
 
 from studio.app import Studio, running
-from studio.cli.connections import close_silent, limit_connections
+from studio.cli.connections import DRAIN_S, close_silent, drain, limit_connections, stop_listening
 from studio.cli.recovery import GOOD_AFTER_S, Starts
 from studio.errors import ConfigError, DatabaseUnavailableError, PluginError, StudioError
 from studio.plugins.loader import PluginStartError
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     Work = Callable[[asyncio.Event], Awaitable[None]]
 
 OTHER_FILES = 500
+UNSENT = 131_072
+"""Bytes of a connection that the system takes before they can be sent: else a client that reads nothing has up to
+4 MB (measured on Linux) before its queue, by which it is cut, begins to grow."""
 EX_UNAVAILABLE = 69
 """Something that Studio needs is not there. Source: sysexits.h."""
 log = get_logger("studio.process")
@@ -181,18 +184,21 @@ async def _until_signal(studio: Studio, work: Work, starts: Starts | None = None
 
 
 async def _listen(studio: Studio, listener: socket.socket, stop: asyncio.Event) -> None:
-    limit_s = studio.settings.server.shutdown_s / 4
-    runner = web.AppRunner(studio.app, access_log=None, handle_signals=False, shutdown_timeout=limit_s)
+    limit_s = studio.settings.server.shutdown_s
+    runner = web.AppRunner(studio.app, access_log=None, handle_signals=False, shutdown_timeout=limit_s / 4)
     await runner.setup()
     assert runner.server  # noqa: S101 - setup() has made it
     _limit(runner.server, studio.settings.server)
-    await web.SockSite(runner, listener, backlog=1024).start()
+    site = web.SockSite(runner, listener, backlog=1024)
+    await site.start()
     sweeper = asyncio.create_task(close_silent(runner.server))
     host, port = listener.getsockname()[:2]
     timings = {phase: round(ms) for phase, ms in studio.timings.items()}
     log.info("ready", address=f"http://{host}:{port}", **timings)
     await stop.wait()
     studio.ready = False
+    await drain(runner.server, min(DRAIN_S, limit_s / 8))
+    await stop_listening(site, listener, runner.server)
     await studio.services.realtime.stop()  # open streams would hold the clean-up
     sweeper.cancel()
     await runner.cleanup()
@@ -216,6 +222,8 @@ def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # every connection gets it from here
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     try:
         listener.bind((host, port))
     except OSError:

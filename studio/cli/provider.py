@@ -244,7 +244,7 @@ async def _poll(trial: Trial, bound: BoundProvider, provider_job_id: str) -> flo
 def _cost(bound: BoundProvider, request: GenerationRequest, done: Generation) -> str:
     """Say the cost and how it is known."""
     priced, estimate = bound.price(request.model, done.usage), bound.estimate(request).cost_uusd
-    known = (("reported", done.cost_uusd), ("computed", priced), ("estimated", estimate))
+    known = ((done.cost_source, done.cost_uusd), ("computed", priced), ("estimated", estimate))
     return next((f"{cost / 1e6:.6f} USD, {how}" for how, cost in known if cost is not None), "unknown")
 
 
@@ -260,6 +260,6 @@ async def _kept(studio: Studio, spec: ProviderSpec, done: Generation, out: Path)
         if file.path is not None:
             await asyncio.to_thread(shutil.copyfile, file.path, target)
         else:
-            await client.download(file.url or "", target)
+            await client.download(file.url or "", target, hosts=spec.file_hosts)
         kept.append(str(target))
     return kept

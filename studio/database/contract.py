@@ -79,8 +79,12 @@ class Repository(Protocol):
         cursor: str | None = None,
         limit: int = 50,
         newest_first: bool = False,
+        fields: Sequence[str] = (),
     ) -> Page:
-        """Return one page in `_id` order; raises InvalidInputError on a cursor that is none of ours."""
+        """Return one page in `_id` order, with only `fields` (and `_id`) if named.
+
+        Raises InvalidInputError on a cursor that is none of ours.
+        """
         ...
 
     async def count(self, where: Mapping[str, Any]) -> int:

@@ -107,10 +107,17 @@ class MongoRepository:
             return await self._collection.find(chosen, shown, sort=list(sort) or None, limit=limit).to_list()
 
     async def page(
-        self, where: Where, *, cursor: str | None = None, limit: int = 50, newest_first: bool = False
+        self,
+        where: Where,
+        *,
+        cursor: str | None = None,
+        limit: int = 50,
+        newest_first: bool = False,
+        fields: Fields = (),
     ) -> Page:
         chosen = documents.page_selector(where, cursor, limit, newest_first=newest_first)
-        found = await self.find(chosen, sort=[("_id", -1 if newest_first else 1)], limit=limit + 1)
+        order = [("_id", -1 if newest_first else 1)]
+        found = await self.find(chosen, sort=order, limit=limit + 1, fields=fields)
         return documents.page_of(found, limit, newest_first=newest_first)
 
     async def count(self, where: Where) -> int:

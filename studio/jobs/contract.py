@@ -49,7 +49,7 @@ class JobKind:
     poll_s: float = 1.0
     """First delay between polls; it grows to ten times that."""
     deadline_s: float = 900.0
-    """From the first claim to the end; then the job fails with `deadline_exceeded`."""
+    """From the first claim, or the first time its provider took no call, to the end; then the job fails."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,12 +38,12 @@ async def settle_cost(dispatcher: Dispatcher, settlement: CostSettlement) -> boo
 def bill_of(job: Doc, generation: Generation | None, priced: int | None = None) -> Bill:
     """Say how the hold of this attempt ends; a sent request without a verdict counts as charged, unknown.
 
-    The vendor's own figure counts, else what its usage costs (`priced`), else, of a success, the estimate; nothing is
+    The provider's figure counts, else what its usage costs (`priced`), else, of a success, the estimate; nothing is
     guessed. Work that failed and used something (a model's refusal counts its tokens) is charged.
     """
     kind, amount, source = "capture", None, "unknown"
     if generation and generation.cost_uusd is not None:
-        amount, source = generation.cost_uusd, "reported"
+        amount, source = generation.cost_uusd, generation.cost_source
     elif generation and (generation.state == "succeeded" or generation.usage):
         done = generation.state == "succeeded"
         amount = job["estimate_uusd"] if priced is None and done else priced

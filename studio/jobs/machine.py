@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import structlog
 
+from studio.boundary import contained
 from studio.errors import (
     OutcomeUnknownError,
     ProviderUnavailableError,
@@ -22,7 +23,7 @@ from studio.errors import (
 )
 from studio.jobs.contract import TERMINAL, CostHold, CostSettlement
 from studio.jobs.cost import bill_of, hold_cost, settle_cost
-from studio.jobs.outcome import LONGEST_PAUSE_S, failure_of
+from studio.jobs.outcome import LONGEST_PAUSE_S, failure_of, spread
 from studio.jobs.polling import EARLY_MS, GRACE_MS, Polling
 from studio.providers.contract import GenerationError
 from studio.providers.limits import BUSY
@@ -69,24 +70,28 @@ class Machine(Polling):
 
     async def step(self, job_id: str) -> None:
         """Take one job one move further. Raises nothing: failures are counted, the scanner comes again."""
+        if self.lanes.holds(job_id) or self.polls.holds(job_id):
+            return
         if job_id in self._busy:
             self._missed.add(job_id)
             return
+        self.lanes.unpark(job_id)
+        self.polls.unpark(job_id)
         async with self.busy(job_id):
-            try:
+            with contained() as failed:  # kinds and providers: a job that breaks its step is counted
                 job = await self._store.jobs.get(job_id)
                 if job is not None and "next_at" in job:
                     await self._route(job)
-            except StudioError as error:
-                log.warning("job_step_failed", job_id=job_id, code=error.code, detail=error.detail)
-            except (
-                Exception
-            ) as error:  # the boundary to kinds and providers: a job that breaks its step is counted
-                log.exception("job_step_crashed", job_id=job_id)
-                with suppress(StudioError):
-                    await self._put_off(
-                        job_id, self._retry_s * 1000, {"fault": type(error).__name__}, crashes=1
-                    )
+            if failed.error:
+                await self._broke(job_id, failed.error)
+
+    async def _broke(self, job_id: str, error: BaseException) -> None:
+        if isinstance(error, StudioError):
+            log.warning("job_step_failed", job_id=job_id, code=error.code, detail=error.detail)
+            return
+        log.error("job_step_crashed", job_id=job_id, exc_info=error)
+        with suppress(StudioError):
+            await self._put_off(job_id, self._retry_s * 1000, {"fault": type(error).__name__}, crashes=1)
 
     async def _route(self, job: Doc) -> None:
         if job["kind"] not in self.kinds:
@@ -180,9 +185,19 @@ class Machine(Polling):
             return
         if await self._crowded(job):
             await self._put_off(job["_id"], CROWDED_MS)
-            return
+        elif not self.lanes.enter(job["provider"]):
+            self.lanes.park(job)
+        else:
+            try:
+                with self.away():
+                    await self._claim(job)
+            finally:
+                await self._leave(self.lanes, job)
+
+    async def _claim(self, job: Doc) -> None:
         try:
             bound = self._provider(job)
+            bound.ready()  # before the claim: whoever has to wait costs one write, not two
             request = await self._request(job, bound)
         except ProviderUnavailableError as error:
             await self._later(job, error)
@@ -235,7 +250,9 @@ class Machine(Polling):
             return await self._fail(
                 job | {"sent": 0}, failure_of(error, retryable=False), elsewhere=elsewhere
             )
-        return await self._requeue(job, {"sent": 0}, min(error.retry_after, LONGEST_PAUSE_S))
+        wait = min(spread(error.retry_after), LONGEST_PAUSE_S)
+        since = job.get("started_at", self._store.now())  # the deadline counts from here, sent or not
+        return await self._requeue(job, {"sent": 0, "started_at": since}, wait)
 
     async def _claimed(self, job: Doc) -> None:
         mine = await self._take(job)

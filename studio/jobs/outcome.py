@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
 from studio.errors import StorageFullError, StudioError, UnavailableError
 from studio.jobs.cost import bill_of
+from studio.jobs.lanes import Lanes
 from studio.providers.contract import Generation, GenerationError
 from studio.telemetry import redact
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractContextManager
 
     from studio.jobs.contract import JobKind
     from studio.jobs.cost import Bill
@@ -26,21 +28,32 @@ if TYPE_CHECKING:
 CRASHES = 3
 KEEP_TRYING_MS = 5_000
 LONGEST_PAUSE_S = 60.0
+SPREAD_S = 5.0
 log = structlog.get_logger("studio.jobs")
 
 
 class Outcomes:
-    """The half of the machine that starts with an answer. `ring(job, delay_s)` has it stepped again."""
+    """The half of the machine that starts with an answer. `ring(job, delay_s)` has it stepped again.
+
+    While a step waits for a vendor it is `away`, in one of the provider's `lanes` (of its `polls`).
+    """
 
     def __init__(self, store: JobStore, providers: Providers, settings: JobsSettings) -> None:
         self._store, self._providers, self._retry_s = store, providers, settings.retry_s
         self._fallback = settings.fallback
+        at_once = min(settings.concurrency, settings.provider_concurrency)
+        self.lanes, self.polls = Lanes(at_once), Lanes(at_once)
+        self.away: Callable[[], AbstractContextManager[None]] = nullcontext
         self.kinds: dict[str, tuple[str, JobKind]] = {}
         self.ring: Callable[[Doc, float], Awaitable[None]]
 
     async def admit(self, job: Doc) -> Doc | None:
         """Price, hold and queue a waiting job."""
         raise NotImplementedError
+
+    async def _leave(self, lanes: Lanes, job: Doc) -> None:
+        if (parked := lanes.leave(job["provider"])) is not None:
+            await self.ring(parked, 0.0)
 
     def _kind(self, job: Doc) -> JobKind:
         return self.kinds[job["kind"]][1]
@@ -69,11 +82,19 @@ class Outcomes:
         return bool(now - job.get("started_at", now) > self._kind(job).deadline_s * 1000)
 
     async def _put_off(
-        self, job_id: str, wait_ms: float, fields: Doc | None = None, *, crashes: int = 0
+        self,
+        job_id: str,
+        wait_ms: float,
+        fields: Doc | None = None,
+        *,
+        crashes: int = 0,
+        seq: int | None = None,
     ) -> None:
+        """Let the job wait; with `seq` only if nobody has taken it over since."""
         fields = {"next_at": self._store.now() + int(wait_ms), **(fields or {})}
         change = {"$set": fields, "$inc": {"crashes": crashes}, "$unset": {"lease_owner": ""}}
-        await self._store.jobs.update({"_id": job_id, "next_at": {"$exists": True}}, change)
+        where = {"_id": job_id, "next_at": {"$exists": True}} | ({} if seq is None else {"state_seq": seq})
+        await self._store.jobs.update(where, change)
 
     async def _take(self, job: Doc) -> Doc | None:
         """Take over an orphan; None when somebody works on it, or it has stopped its workers too often."""
@@ -106,7 +127,7 @@ class Outcomes:
                 StorageFullError,
             ) as error:  # it is paid for: keep it until there is room
                 log.warning("job_result_waits", job_id=job["_id"], code=error.code, detail=error.detail)
-                await self._put_off(job["_id"], KEEP_TRYING_MS)
+                await self._put_off(job["_id"], KEEP_TRYING_MS, seq=job["state_seq"])
             except StudioError as error:
                 await self._fail(job, failure_of(error, retryable=False), generation)
             else:
@@ -144,7 +165,7 @@ class Outcomes:
         if not (again or moves) or self._overdue(job):
             return await self._store.end(job, "failed", bill, fields)
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
-        pause = retry_after or self._retry_s * 2 ** len(job["attempts"]) * jitter
+        pause = spread(retry_after) if retry_after else self._retry_s * 2 ** len(job["attempts"]) * jitter
         ready = self._store.now() + int(min(0.0 if moves else pause, LONGEST_PAUSE_S) * 1000)
         fields = next_attempt(job, self._store.now(), error.model_dump()) | self._store.leased()
         fields |= {"ready_at": ready, "bill": bill}
@@ -172,8 +193,13 @@ class Outcomes:
             await self.ring(done, delay)
 
     async def _cancel_at_vendor(self, job: Doc) -> None:
-        with suppress(StudioError):  # how it ended there is asked by polling, whatever this call says
+        with suppress(StudioError), self.away():  # how it ended there is asked by polling, whatever this says
             await self._provider(job).cancel(job["provider_job_id"])
+
+
+def spread(seconds: float) -> float:
+    """Return a little more than `seconds`, never less: not all who were told the same come back at once."""
+    return seconds + random.uniform(0.0, min(seconds / 4, SPREAD_S))  # noqa: S311 - spreads load, guards nothing
 
 
 def _tried(job: Doc) -> list[str]:

@@ -36,6 +36,16 @@ class Polling(Outcomes):
             message = f"No result within {self._kind(job).deadline_s:g} s."
             await self._fail(job, GenerationError(code="deadline_exceeded", message=message))
             return
+        if not self.polls.enter(job["provider"]):
+            self.polls.park(job)
+            return
+        try:
+            with self.away():
+                await self._ask(job)
+        finally:
+            await self._leave(self.polls, job)
+
+    async def _ask(self, job: Doc) -> None:
         turn = {key: job[key] for key in ("_id", "state_seq", "next_at")}
         delay = self._kind(job).poll_s * min(10.0, 1.5 ** job["polls"])
         mine = {"next_at": self._store.now() + int(delay * 1000), "polls": job["polls"] + 1}

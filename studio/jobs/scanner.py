@@ -11,7 +11,7 @@ import structlog
 from studio.errors import StudioError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from studio.jobs.machine import Machine
     from studio.jobs.store import JobStore
@@ -107,13 +107,15 @@ class Scanner:
 
     async def scan(self) -> None:
         """Ring for one page of jobs under way and one of queued ones, each where it has waited longest."""
-        found = await self._due({"$ne": "queued"})
+        found = await self._due({"$ne": "queued"}, "submitted", self._machine.polls.full())
         self._machine.paused = (await self._jobs.get(QUEUE) or {}).get("paused", False)
         if not self._machine.paused:
-            found += await self._due("queued")
+            found += await self._due("queued", "queued", self._machine.lanes.full())
         for job in found:
             await self._doorbell.enqueue(job["_id"], 0.0, job["priority"])
 
-    async def _due(self, state: Any) -> list[Doc]:
-        where = {"next_at": {"$gt": 0, "$lte": self._now()}, "state": state}
+    async def _due(self, state: Any, parked: str, full: Sequence[str]) -> list[Doc]:
+        where: Doc = {"next_at": {"$gt": 0, "$lte": self._now()}, "state": state}
+        if full:  # a page of those that are `parked` for a provider would hide all others
+            where["$or"] = [{"state": {"$ne": parked}}, {"provider": {"$nin": full}}]
         return await self._jobs.find(where, sort=[("next_at", 1)], limit=PAGE, fields=["priority"])

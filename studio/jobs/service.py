@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from studio.errors import ConflictError, NotFoundError, PluginError, StudioError, UnauthenticatedError
 from studio.jobs.contract import TERMINAL
 from studio.jobs.cost import bill_of
+from studio.jobs.lanes import Beside
 from studio.jobs.machine import Machine
 from studio.jobs.orders import Orders
 from studio.jobs.outcome import next_attempt
@@ -46,11 +47,15 @@ class Jobs(Orders):
         *,
         clock: Callable[[], int] = now_ms,
         public_url: str | None = None,
+        observe: Callable[[str, str, float], object] | None = None,
     ) -> None:
         store = JobStore(database, dispatcher, settings, clock)
+        store.observe = observe or store.observe
         super().__init__(store, Machine(store, providers, settings, public_url))
         self._machine.ring = self._ring
         self._local = LocalDoorbell(settings.concurrency)
+        self._beside = Beside(self._machine.step)
+        self._machine.away = self._beside.away
         self._scanner = Scanner(self._store, self._machine, self._local, settings.scan_s)
         self._scanning: asyncio.Task[None] | None = None
         self._works, self._stop_s, self.backend = settings.worker, settings.stop_s, backend
@@ -68,7 +73,7 @@ class Jobs(Orders):
 
     async def start(self) -> None:
         """Begin to work, or only to ring when this process is no worker."""
-        step = self.step if self._works else None
+        step = self._beside if self._works else None
         await self._local.start(step)
         if self.backend is not None:
             await self.backend.start(step)
@@ -83,6 +88,7 @@ class Jobs(Orders):
                 await asyncio.wait({self._scanning}, timeout=CANCEL_AGAIN_S)
         doors = [self._local] if self.backend is None else [self._local, self.backend]
         stops = [asyncio.create_task(door.stop()) for door in doors]
+        stops.append(asyncio.create_task(self._beside.stop(tuple(stops))))
         try:
             await asyncio.wait(stops, timeout=self._stop_s)
         finally:  # also when this call is cut: nobody may take a job whose step still runs here
@@ -90,6 +96,7 @@ class Jobs(Orders):
                 stop.cancel()
             await asyncio.wait(stops, timeout=CANCEL_AGAIN_S)
             await self._local.cut()
+            await self._beside.cut()
             with suppress(StudioError):  # the database is away: the leases run out by themselves
                 await self._store.give_back()
         for stop in stops:

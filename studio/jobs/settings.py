@@ -18,7 +18,7 @@ class JobsSettings(BaseModel):
     worker: bool = True
     """Run jobs inside this process; False only takes orders and leaves the work to `studio worker`."""
     concurrency: int = Field(4, ge=1, le=256)
-    """Steps at a time in this process."""
+    """Steps at a time in this process, without those that wait for a vendor: of them as many for each provider."""
     lease_s: float = Field(15.0, gt=0)
     """A worker that says nothing for this long has lost its job; it says so three times as often."""
     stop_s: float = Field(3.0, ge=0)

@@ -61,6 +61,8 @@ class JobStore:
     ) -> None:
         self.jobs = database["jobs"]
         self.dispatcher, self.now = dispatcher, clock
+        self.observe: Callable[[str, str, float], object] = lambda *_: None
+        """Hears of a job that has ended: its kind, its state, the seconds since it was ordered."""
         self.owner = f"{_host()}:{os.getpid()}:{_started(os.getpid())}"
         self._lease_s = settings.lease_s
         self._seen: dict[str, tuple[int, float]] = {}
@@ -89,6 +91,8 @@ class JobStore:
             return None
         after = {**job, **fields, "state": state, "state_seq": job["state_seq"] + 1}
         after = {key: value for key, value in after.items() if key not in unset}
+        if "finished_at" in after and "finished_at" not in job:
+            self.observe(after["kind"], state, (after["finished_at"] - after["created_at"]) / 1000)
         self.tell(after)
         return after
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from studio.errors import PluginError, PluginUnavailableError
+from studio.boundary import contained, exit_refused
+from studio.errors import PluginUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from studio.realtime import Realtime
     from studio.settings import Settings
     from studio.telemetry import Metrics
+    from studio.web import Route, RunOnce
+
+    Checkpoint = Callable[[str, Doc], Awaitable[None]] | None
 
 S = TypeVar("S")
 CLOSE_S = 1.0
@@ -47,7 +51,9 @@ class Services:
     def __init__(self) -> None:
         self.provided: dict[type, tuple[str, Any]] = {}
         self.permissions: Mapping[str, Permission] = {}
-        self.finalize: Callable[[Doc], Awaitable[Doc]]
+        self.finalize: Callable[..., Awaitable[Doc]]
+        self.routes: Callable[[], list[tuple[str, Route]]]
+        self.run_once: RunOnce | None = None
 
 
 class PluginContext:
@@ -117,9 +123,17 @@ class PluginContext:
         """Every permission that is registered, by name."""
         return self._services.permissions
 
-    async def finalize(self, asset: Doc) -> Doc:
-        """Run the `finalize_asset` chain over a new asset and return it with what the steps added."""
-        return await self._services.finalize(asset)
+    @property
+    def routes(self) -> list[tuple[str, Route]]:
+        """Every route that is on now, with the plugin that owns it, in load order; the kernel's own is "studio"."""
+        return self._services.routes()
+
+    async def finalize(self, asset: Doc, *, done: Container[str] = (), kept: Checkpoint = None) -> Doc:
+        """Run the `finalize_asset` chain over a new asset and return it with what the steps added.
+
+        `kept(plugin, asset)` is awaited between two steps, so that a restart can name those that ran in `done`.
+        """
+        return await self._services.finalize(asset, done=done, kept=kept)
 
     @property
     def http(self) -> HttpClients:
@@ -182,7 +196,5 @@ class PluginContext:
 
 
 async def _contained(work: Coroutine[Any, Any, None]) -> None:
-    try:
+    with contained(exit_refused, SystemExit):  # the event loop goes on, and the task fails
         await work
-    except SystemExit as error:  # left alone it would end the event loop, and the server with it
-        raise PluginError(f"it called sys.exit({error.code!r})") from error

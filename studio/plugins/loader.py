@@ -7,11 +7,12 @@ import os
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
+from studio.boundary import contained
 from studio.errors import PluginError
 from studio.hooks import StudioHooks
 from studio.plugins.context import PluginContext, Services
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 BLOCK_LIMIT_S = 30.0
 """Code that blocks longer cannot be isolated in one process: the watchdog names it and ends the start."""
+WATCH_S = 0.1
 EX_SOFTWARE = 70
 RETRIES, RETRY_PAUSE_S = 3, 0.2
 log = get_logger("studio.plugins")
@@ -54,6 +56,7 @@ class Loader:
         self.registry = Registry()
         self._runners: dict[str, PluginRunner] = {}
         self._levels: list[list[PluginRecord]] = []
+        self._watchdog = _Watchdog()
         self._choose(environment, self._settings.recovery if recovery else self.records)
 
     def _choose(self, environment: Environment, only: Collection[str]) -> None:
@@ -97,13 +100,12 @@ class Loader:
             record.ctx = PluginContext(
                 record.name, services, settings.get(record.name), get_logger(record.name)
             )
-            try:
+            with ExitStack() as undo:
+                undo.callback(dispatcher.remove, record.name)
                 dispatcher.add(record.name, record.plugin, record.ctx)
                 declared = declared_by(dispatcher, record.name)
                 self.registry.add(record.name, declared)
-            except BaseException:
-                dispatcher.remove(record.name)
-                raise
+                undo.pop_all()
             record.state = PluginState.REGISTERED
 
         for level in self._order():
@@ -156,14 +158,15 @@ class Loader:
         record.phase = phase
         self._note(f"{phase} of plugin {record.name!r}")
         try:
-            with _watchdog(lambda: record.name, BLOCK_LIMIT_S):
+            failed = partial(self._failed, record, phase)
+            watched = self._watchdog.over(lambda: record.name, BLOCK_LIMIT_S)
+            with contained(failed, BaseException), watched:  # nothing in a stranger's code may end the start
                 work(record)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the boundary to a stranger's code: nothing in it may end the start
-            self._give_up(record, phase, reason_of(error))
         finally:
             record.timings[phase] = (time.perf_counter() - start) * 1000
+
+    def _failed(self, record: PluginRecord, phase: str, error: BaseException) -> None:
+        self._give_up(record, phase, reason_of(error))
 
     def _give_up(
         self, record: PluginRecord, phase: str, reason: str, state: PluginState = PluginState.FAILED
@@ -186,7 +189,7 @@ class Loader:
         for level in self._levels:
             starting = [record for record in level if not self._blocked(record)]
             self._note(f"start of {', '.join(f'plugin {record.name!r}' for record in starting)}")
-            with _watchdog(partial(_running_plugin, asyncio.get_running_loop()), limit_s):
+            with self._watchdog.over(partial(_running_plugin, asyncio.get_running_loop()), limit_s):
                 errors = await asyncio.gather(*(self._start(r, dispatcher, prepare) for r in starting))
             for record, error in zip(starting, errors, strict=True):
                 if error is not None:
@@ -255,21 +258,42 @@ def _running_plugin(loop: asyncio.AbstractEventLoop) -> str:
     return task.get_name().removeprefix("plugin:") if task else "unknown"
 
 
-@contextmanager
-def _watchdog(who: Callable[[], str], limit_s: float) -> Iterator[None]:
-    def end() -> None:
-        name = who()
-        sys.stderr.write(
-            f"studio: plugin {name!r} has blocked the start for {limit_s:g} s and cannot be interrupted.\n"
-            f"Switch it off: STUDIO_PLUGINS__DISABLED={name}\n"
-        )
-        sys.stderr.flush()
-        os._exit(EX_SOFTWARE)
+class _Watchdog:
+    """Ends the process when a block takes too long; one thread for all blocks, gone soon after the last one."""
 
-    timer = threading.Timer(limit_s, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watching = False
+        self._block: tuple[float, float, Callable[[], str]] | None = None
+
+    @contextmanager
+    def over(self, who: Callable[[], str], limit_s: float) -> Iterator[None]:
+        with self._lock:
+            self._block = (time.monotonic() + limit_s, limit_s, who)
+            if not self._watching:
+                self._watching = True
+                threading.Thread(target=self._watch, name="start-watchdog", daemon=True).start()
+        try:
+            yield
+        finally:
+            self._block = None
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(WATCH_S)
+            with self._lock:
+                block = self._block
+                if block is None:
+                    self._watching = False
+                    return
+            if time.monotonic() > block[0]:
+                _end_blocked(block[2](), block[1])
+
+
+def _end_blocked(name: str, limit_s: float) -> None:
+    sys.stderr.write(
+        f"studio: plugin {name!r} has blocked the start for {limit_s:g} s and cannot be interrupted.\n"
+        f"Switch it off: STUDIO_PLUGINS__DISABLED={name}\n"
+    )
+    sys.stderr.flush()
+    os._exit(EX_SOFTWARE)

@@ -74,7 +74,7 @@ class Registry:
 
     def add(self, name: str, declared: Declared) -> None:
         """Take in a plugin's declarations, all or none; raises PluginError naming both owners of a twin."""
-        problems = [p for kind in KEYS for p in self._duplicates(name, declared, kind)]
+        problems = [p for k in KEYS if getattr(declared, k) for p in self._duplicates(name, declared, k)]
         if problems:
             raise PluginError("; ".join(problems))
         self.plugins[name] = declared

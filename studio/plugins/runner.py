@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from studio.errors import PluginError
+from studio.boundary import contained, exit_refused
 from studio.plugins.state import reason_of
 from studio.telemetry import get_logger
 
@@ -70,7 +70,7 @@ class PluginRunner:
         return self._outcome()
 
     async def _own(self) -> None:
-        try:
+        with contained(exit_refused, SystemExit):  # the event loop goes on, and this task fails
             async with AsyncExitStack() as stack:
                 if self._record.ctx:
                     stack.push_async_callback(self._record.ctx.close)
@@ -81,8 +81,6 @@ class PluginRunner:
                     await stack.enter_async_context(self._lifespan())
                 self._ready.set()
                 await self._leave.wait()
-        except SystemExit as error:  # left alone it would end the event loop, not only this task
-            raise PluginError(f"it called sys.exit({error.code!r})") from error
 
     async def _end(self) -> None:
         assert self._task  # noqa: S101 - only called after start()

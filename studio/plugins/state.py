@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
-from importlib.metadata import distributions
+from functools import partial
+from importlib.metadata import EntryPoint, distributions
 from typing import TYPE_CHECKING, Any
 
+from studio.boundary import contained, exit_refused
 from studio.errors import PluginError
 from studio.telemetry import get_logger, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from importlib.metadata import Distribution, EntryPoint
+    from importlib.metadata import Distribution
 
     from studio.hooks import StudioHooks
     from studio.plugins.context import PluginContext
@@ -95,7 +97,7 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, PluginError):
         return str(error)
     if isinstance(error, SystemExit):
-        return f"it called sys.exit({error.code!r})"
+        return str(exit_refused(error))
     return f"{type(error).__name__}: {error}"
 
 
@@ -123,12 +125,14 @@ def _entry_points() -> Iterator[EntryPoint]:
     """Yield the entry points of every distribution once; an unreadable one costs only itself."""
     seen = {""}
     for distribution in distributions():
-        try:
+        points, name = list[EntryPoint](), ""
+        with contained(partial(_unreadable, distribution)):  # a broken dist-info breaks its parser anyhow
             points = [p for p in distribution.entry_points if p.group in (GROUP, PREFIXES)]
             name = distribution.name.lower().replace("_", "-") if points else ""
-        except Exception as error:  # noqa: BLE001 - a broken dist-info raises whatever its parser stumbles over
-            log.warning("distribution_unreadable", distribution=str(distribution), error=repr(error))
-            continue
         if name not in seen:
             seen.add(name)
             yield from points
+
+
+def _unreadable(distribution: Distribution, error: Exception) -> None:
+    log.warning("distribution_unreadable", distribution=str(distribution), error=repr(error))

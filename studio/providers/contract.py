@@ -41,7 +41,10 @@ __all__ = [
 ]
 
 Capability = str
-"""image, image_edit, video, voice, music, chat, breakdown, film, score, storage, mail, issue_tracker, pipeline."""
+"""image, image_edit, video, voice, music, chat, breakdown, film, score, storage, mail, issue_tracker, pipeline.
+
+A plugin may ask for its own: thumbnail (`studio_previews.api`), moderation, provenance.
+"""
 
 
 Count = Annotated[int, Field(ge=0, le=10**15)]
@@ -51,7 +54,7 @@ Count = Annotated[int, Field(ge=0, le=10**15)]
 class ProviderModel(BaseModel):
     """A value handed to or returned by a provider: immutable, unknown fields refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 # ---------------------------------------------------------------- declarations
@@ -143,7 +146,9 @@ class Generation(ProviderModel):
     """Outputs that are no file: a breakdown, a score, a text."""
     error: GenerationError | None = None
     cost_uusd: Count | None = None
-    """The cost the vendor reported; None when it reports none."""
+    """What it cost, as far as the provider knows; None where only its usage is known."""
+    cost_source: Literal["reported", "computed"] = "reported"
+    """Who says so: the vendor ("reported"), or the plugin, from the vendor's units and a configured price."""
     usage: dict[str, Count] = {}
     """What was used, by unit: images, seconds, characters, input_tokens, output_tokens, credits."""
     retry_after_s: float | None = None

@@ -42,12 +42,16 @@ class Limits:
         """Keep every call away for so long: the vendor has answered 429 to one of them."""
         self._until = max(self._until, self._clock() + min(seconds, LONGEST_PAUSE_S))
 
-    @asynccontextmanager
-    async def turn(self, name: str) -> AsyncIterator[None]:
-        """Wait for a turn; raises ProviderUnavailableError saying when to come back."""
+    def ready(self, name: str) -> None:
+        """Raise ProviderUnavailableError, saying when to come back, while the vendor wants no call."""
         if wait := self.wait_s:
             detail = f"{name} asked for a pause of {wait:.0f} s."
             raise ProviderUnavailableError(detail, code=BUSY, retry_after=wait)
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        """Wait for a turn; raises ProviderUnavailableError saying when to come back."""
+        self.ready(name)
         full = f"{name} has as many calls under way as it may have at a time."
         async with AsyncExitStack() as slot:
             try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from studio.boundary import contained
 from studio.breaker import Breaker
 from studio.errors import (
     InvalidInputError,
@@ -24,18 +24,16 @@ from studio.providers.wrapper import BoundProvider, declared, declared_price, re
 from studio.telemetry import get_logger, redact
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from studio.auth import Actor
     from studio.dispatch import Dispatcher
     from studio.plugins.context import PluginContext
     from studio.providers.contract import Generation, ProviderSpec
-    from studio.providers.requests import ChatDelta, ChatRequest, GenerationRequest
+    from studio.providers.requests import GenerationRequest
     from studio.settings import Settings
 
 NOW_POLL_S = 0.2
-STREAM_BYTES = 1_000_000
-"""The longest streamed answer."""
 ENDED = ("succeeded", "failed", "cancelled")
 SETTLE_AGAIN_S = (0.1, 0.5, 2.0)
 """Pauses before the owner of cost is told again how a call at once ended: no scanner comes for that."""
@@ -53,16 +51,16 @@ class _Entry:
     def bound(self) -> BoundProvider:
         if self._bound is None and self.failure is None:
             module, _, name = self.spec.target.partition(":")
-            try:
+            with contained(self._failed):  # a vendor's module; its reason is kept and shown
                 target = getattr(importlib.import_module(module), name)(self._ctx)
-            except Exception as error:  # noqa: BLE001 - a vendor's module may fail in any way; its reason is kept and shown
-                what = f"{self.spec.target} of plugin {self.plugin!r}"
-                self.failure = redact(f"{what}: {type(error).__name__}: {error}")
-            else:
                 self._bound = BoundProvider(self.plugin, self.spec, target, self.limits, self.breaker)
         if self._bound is None:
             raise ProviderUnavailableError(f"{self.spec.name} is off: {self.failure}")
         return self._bound
+
+    def _failed(self, error: Exception) -> None:
+        what = f"{self.spec.target} of plugin {self.plugin!r}"
+        self.failure = redact(f"{what}: {type(error).__name__}: {error}")
 
     @property
     def wait_s(self) -> float:
@@ -71,10 +69,9 @@ class _Entry:
 
     def price(self, request: GenerationRequest) -> float:
         """Say what the request would cost here; infinite when nobody knows, or its module cannot say."""
-        try:
+        cost = None
+        with contained():  # a vendor's module: it says what is wrong when it is asked to work
             cost = self.bound().estimate(request).cost_uusd
-        except Exception:  # noqa: BLE001 - a vendor's module may fail in any way; it says so when it is asked to work
-            cost = None
         return float("inf") if cost is None else cost
 
     def describe(self) -> dict[str, Any]:
@@ -189,6 +186,11 @@ class Providers:
         if entry is not None:
             refuse_foreign_files(entry.spec, generation)
 
+    def file_hosts(self, provider: str) -> tuple[str, ...]:
+        """Return where the files of a provider may lie, whatever its capability; () when it is not there."""
+        specs = (entries[provider].spec for entries in self._entries.values() if provider in entries)
+        return tuple(dict.fromkeys(host for spec in specs for host in spec.file_hosts))
+
     def describe(self) -> list[dict[str, Any]]:
         """Return each provider with whether it is available, why not, and its models with their prices."""
         return [entry.describe() for entries in self._entries.values() for entry in entries.values()]
@@ -236,38 +238,6 @@ class Providers:
             reason = generation.error.message if generation.error else generation.state
             raise ProviderError(f"{bound.name}: {reason}")
         return generation
-
-    async def stream_now(
-        self,
-        request: ChatRequest,
-        actor: Actor,
-        project_id: str,
-        provider: str | None = None,
-        *,
-        capability: str = "chat",
-    ) -> AsyncIterator[ChatDelta]:
-        """Yield a chat answer as it comes: hold, stream, settle; the last piece has `done`, which may have failed.
-
-        Raises as `generate_now`. An answer that breaks off, or that nobody reads to its end, is settled as unknown;
-        close it (`contextlib.aclosing`) so that this happens at once.
-        """
-        bound = self.get(capability, provider, request.model, request=request)
-        job = await self._held(bound, request, actor, project_id)
-        done, size = None, 0
-        try:
-            stream = bound.stream(request, sent=lambda: job.update(sent=job["attempt"]))
-            async with aclosing(stream) as pieces:  # type: ignore[type-var]  # a generator
-                async for piece in pieces:
-                    size, done = size + len(piece.text.encode()), piece.done
-                    if size > STREAM_BYTES:
-                        raise OutcomeUnknownError(f"{bound.name} sent more than {STREAM_BYTES} bytes.")
-                    yield piece
-        except StudioError as error:
-            if not size and not isinstance(error, OutcomeUnknownError):
-                job["sent"] = 0
-            raise
-        finally:
-            await self._settle(bound, request, job, done)
 
     async def _held(
         self, bound: BoundProvider, request: GenerationRequest, actor: Actor, project_id: str

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from studio.boundary import contained
 from studio.breaker import FAILURES
 from studio.errors import (
     DeadlineExceededError,
@@ -19,6 +21,7 @@ from studio.errors import (
     StudioError,
     UnavailableError,
 )
+from studio.http_call import among
 from studio.providers.vendor import price_of
 from studio.telemetry import redact
 
@@ -97,18 +100,16 @@ class BoundProvider:
         sent: Callable[[], None] | None,
     ) -> None:
         """Put the answer into `pieces`, and at last what went wrong: the reader may be away, the clock goes on."""
-        try:
+        with contained(pieces.put_nowait):  # it is the reader's, and raised where that reads
             async with self._limits.turn(self.name):
                 if sent is not None:
                     sent()
                 await self._read(request, pieces, room)
-        except Exception as error:  # noqa: BLE001 - it is the reader's, and raised where that reads
-            pieces.put_nowait(error)
 
     async def _read(
         self, request: ChatRequest, pieces: asyncio.Queue[ChatDelta | Exception], room: asyncio.Semaphore
     ) -> None:
-        try:
+        with contained(partial(self._broken_off, room)):  # the vendor's stream: what it raises gets a class
             async with (
                 asyncio.timeout(self.spec.deadline_s),
                 aclosing(self._target.stream(request)) as answer,
@@ -121,11 +122,12 @@ class BoundProvider:
                     if piece.done is not None:
                         return
             raise OutcomeUnknownError(f"{self.name} ended its answer before it was whole.")
-        except Exception as error:
-            if isinstance(error, TimeoutError) and room.locked():  # the reader's fault, not the vendor's
-                detail = f"Nobody read the answer of {self.name} within {self.spec.deadline_s:g} s."
-                raise OutcomeUnknownError(detail) from error
-            raise self._failed(error, creates=True) from error
+
+    def _broken_off(self, room: asyncio.Semaphore, error: Exception) -> StudioError:
+        if isinstance(error, TimeoutError) and room.locked():  # the reader's fault, not the vendor's
+            detail = f"Nobody read the answer of {self.name} within {self.spec.deadline_s:g} s."
+            return OutcomeUnknownError(detail)
+        return self._failed(error, creates=True)
 
     async def parse_webhook(self, call: WebhookCall) -> WebhookNews:
         """Read a vendor's call, past circuit and limits: a stranger who sends one may neither close nor use them up."""
@@ -135,6 +137,12 @@ class BoundProvider:
         except TimeoutError as error:
             raise UnavailableError(f"{self.name} could not check the call in time.") from error
 
+    def ready(self) -> None:
+        """Raise ProviderUnavailableError as a call would now: circuit open, or a pause. Asking is no probe."""
+        if self.breaker.wait_s:
+            raise self._away()
+        self._limits.ready(self.name)
+
     def estimate(self, request: Any) -> Estimate:
         """Say what `request` would cost, without a call."""
         return self._target.estimate(request)  # type: ignore[no-any-return]
@@ -142,10 +150,6 @@ class BoundProvider:
     def price(self, model: str | None, usage: Mapping[str, int]) -> int | None:
         """Return what a usage costs by the declared price (micro-USD); None when that is not known."""
         return declared_price(self.spec, model, usage)
-
-    def capabilities(self) -> dict[str, Any]:
-        """Return what it declares: capability, models with prices and limits, what it can besides."""
-        return declared(self.spec)
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         method = getattr(self._target, name)
@@ -160,22 +164,20 @@ class BoundProvider:
     ) -> Any:
         self._admit()
         async with self._limits.turn(self.name):
-            try:
+            with contained(partial(self._failed, creates=creates)):  # whatever a stranger raises gets a class
                 async with asyncio.timeout(self.spec.deadline_s):
                     result = await method(*args, **kwargs)
-            except Exception as error:  # the boundary to a stranger's code: whatever it raises gets a class
-                raised = self._failed(error, creates=creates)
-                if raised is error:
-                    raise
-                raise raised from error
         self.breaker.success()
         return result
 
     def _admit(self) -> None:
         if not self.breaker.allow():
-            wait = self.breaker.wait_s
-            detail = f"{self.name} has failed {FAILURES} times in a row; it is asked again in {wait:.0f} s."
-            raise ProviderUnavailableError(detail, retry_after=wait)
+            raise self._away()
+
+    def _away(self) -> ProviderUnavailableError:
+        wait = self.breaker.wait_s
+        detail = f"{self.name} has failed {FAILURES} times in a row; it is asked again in {wait:.0f} s."
+        return ProviderUnavailableError(detail, retry_after=wait)
 
     def _failed(self, error: Exception, *, creates: bool) -> StudioError:
         """Return the error with its class, after counting it and keeping the pause that the vendor asked for."""
@@ -231,8 +233,7 @@ def refuse_foreign_files(spec: ProviderSpec, generation: Generation) -> None:
             host = urlsplit(url).hostname or ""
         except ValueError:
             host = ""
-        ours = (host == one or (one[:2] == "*." and host.endswith(one[1:])) for one in spec.file_hosts)
-        if not any(ours):
+        if not among(host, spec.file_hosts):
             detail = f"{spec.name} names a file on {host!r}, which is none of its `file_hosts`."
             raise ProviderRejectedError(detail, code="foreign_file")
 

@@ -6,6 +6,7 @@ A vendor's fake subclasses it, declares its routes and keeps its jobs; the fault
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import zlib
 from contextlib import asynccontextmanager
@@ -16,6 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+
+from studio.model import now_ms
+from studio.providers import WebhookCall
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -141,6 +145,46 @@ class FakeVendor:
     def error_body(self, status: int) -> Any:
         """Return what this vendor says with an error status; override with its own shape."""
         return {"error": {"message": f"status {status}"}}
+
+
+def received(
+    vendor: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    path: str | None = None,
+    query: str = "",
+    method: str = "POST",
+) -> WebhookCall:
+    """Return a vendor's call as the receiver hands it over, come in just now."""
+    return WebhookCall(
+        method=method, path=f"/api/webhooks/{vendor}" if path is None else path, query=query, body=body,
+        headers={name.lower(): value for name, value in headers.items()}, received_at=now_ms(),
+    )  # fmt: skip
+
+
+class Canned(FakeVendor):
+    """Gives the same answer to everything: `text`, or `body` as JSON (a str as it is); neither is an empty body."""
+
+    def __init__(
+        self,
+        status: int,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        text: str | None = None,
+    ) -> None:
+        super().__init__()
+        told = (
+            "" if body is None else body if isinstance(body, str) else json.dumps(body)
+        )  # of any size of number
+        self._made = status, (told if text is None else text).encode(), headers or {}
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """Return one route for everything."""
+        return [web.route("*", "/{any:.*}", self._answer)]
+
+    async def _answer(self, _: web.Request) -> web.Response:
+        status, body, headers = self._made
+        return web.Response(status=status, body=body, headers={"Content-Type": "application/json", **headers})
 
 
 async def _endless(request: web.Request) -> web.StreamResponse:

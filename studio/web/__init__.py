@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from studio.web.deps import current_request_id
+from studio.web.deps import RunOnce, current_request_id
 from studio.web.paging import PageQuery, expect_rev
+from studio.web.problem import problem
 from studio.web.route import Page, Request, Route, project_in_body, project_in_query, project_of
 
 Middleware = Callable[
@@ -21,8 +22,10 @@ __all__ = [
     "PageQuery",
     "Request",
     "Route",
+    "RunOnce",
     "current_request_id",
     "expect_rev",
+    "problem",
     "project_in_body",
     "project_in_query",
     "project_of",

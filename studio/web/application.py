@@ -8,7 +8,7 @@ from studio.errors import PluginError
 from studio.plugins.context import PluginContext
 from studio.plugins.state import BROKEN, PluginState
 from studio.telemetry import get_logger
-from studio.web.deps import REQUEST_ID, WebDeps
+from studio.web.deps import REQUEST_ID, WebDeps, nobody_keeps
 from studio.web.middleware import build_application
 from studio.web.routing import check_routes
 from studio.web.typed import bind
@@ -31,6 +31,7 @@ def application_of(studio: Studio) -> web.Application:
         permissions=studio.services.permissions,
         observe=studio.metrics.observe_request,
         on_error=_log_error,
+        run_once=studio.services.run_once or nobody_keeps,
     )
     bound = []
     asked = {i.plugin: i for i in studio.dispatcher.implementations("wrap_route")}

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from studio.errors import UnavailableError
+
 if TYPE_CHECKING:
     from studio.auth import Auth, Permission
     from studio.settings import Settings
+    from studio.web.route import Request, Route
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REQUEST_ID = web.RequestKey("request_id", str)
 CURRENT_WRITE: ContextVar[str] = ContextVar("current_write", default="")
+RunOnce = Callable[
+    ["Request", "Route", bytes, Callable[[], Awaitable[web.StreamResponse]]], Awaitable[web.StreamResponse]
+]
+"""Runs a write that carries an Idempotency-Key, from its request, its route, its body and what runs it."""
+KEY_HEADER = "Idempotency-Key"
 JSON_MEDIA = ("application/json",)
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -29,6 +37,12 @@ def _ignore(*_: object) -> None:
     """Stand for a callback that nobody gave."""
 
 
+async def nobody_keeps(*_: object) -> web.StreamResponse:
+    """Refuse a key that nobody would remember: a client that sends one counts on it."""
+    detail = "Nobody keeps idempotency keys here. Switch on the plugin `idempotency`, or send none."
+    raise UnavailableError(detail, code="idempotency_unavailable")
+
+
 @dataclass(frozen=True, slots=True)
 class WebDeps:
     """`observe(path template, method, status, seconds)` hears of each request, `on_error` of broken ones."""
@@ -38,3 +52,4 @@ class WebDeps:
     permissions: Mapping[str, Permission] = field(default_factory=dict)
     observe: Callable[[str, str, int, float], None] = _ignore
     on_error: Callable[[BaseException, web.Request], None] = _ignore
+    run_once: RunOnce = nobody_keeps

@@ -18,6 +18,7 @@ from studio.web.problem import problem
 from studio.web.proxies import SECURE, believe
 from studio.web.routing import RouteTable, TypedRoute
 from studio.web.sending import Sender
+from studio.web.short_way import take_short_way
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
 
     from studio.settings import WebSettings
-    from studio.web.deadline import Deadline
     from studio.web.deps import Handler, WebDeps
     from studio.web.route import Route
 
@@ -58,8 +58,9 @@ def build_application(
     Raises PluginError for a duplicate route. `app[ROUTE_TABLE]` may be changed while the server runs.
     """
     hush_parser()
+    outermost = gate(deps)
     app = web.Application(
-        middlewares=[gate(deps)], client_max_size=deps.settings.web.body_limit, handler_args=HANDLER_ARGS
+        middlewares=[outermost], client_max_size=deps.settings.web.body_limit, handler_args=HANDLER_ARGS
     )
     app.on_response_prepare.append(decorate(deps.settings.web))
     app[ROUTE_TABLE] = table = RouteTable(deps.settings.web.deadline_s)
@@ -67,6 +68,7 @@ def build_application(
     for plugin, route, handler in bound:
         table.add(plugin, route, handler)
     app.router.register_resource(table)
+    take_short_way(app, table, outermost)
     return app
 
 
@@ -87,10 +89,15 @@ def gate(deps: WebDeps) -> Middleware:
         request[REQUEST_ID] = request_id
         if trusted:
             request = believe(request, trusted)
+        if deadline:
+            deadline.begin(request.task)
         try:
-            response = _preflight(request) or (
-                await _in_time(request, handler, deadline) if deadline else await handler(request)
-            )
+            response = (request.method == "OPTIONS" and _preflight(request)) or await handler(request)
+            status = response.status
+        except asyncio.CancelledError:
+            if not (deadline and deadline.passed(request.task)):
+                raise
+            response = _answer(request, TimeoutError(), deps)
             status = response.status
         except (web.HTTPSuccessful, web.HTTPRedirection) as done:
             status = done.status
@@ -99,6 +106,8 @@ def gate(deps: WebDeps) -> Middleware:
             response = _answer(request, error, deps)
             status = response.status
         finally:
+            if deadline:
+                deadline.end(request.task)
             template = typed.template if typed else route.resource and route.resource.canonical
             deps.observe(template or "unmatched", request.method, status, time.perf_counter() - started)
         usual = not origins or "Origin" not in request.headers
@@ -108,19 +117,6 @@ def gate(deps: WebDeps) -> Middleware:
         return response
 
     return web.middleware(outermost)
-
-
-async def _in_time(request: web.Request, handler: Handler, deadline: Deadline) -> web.StreamResponse:
-    task = request.task
-    deadline.begin(task)
-    try:
-        return await handler(request)
-    except asyncio.CancelledError:
-        if deadline.passed(task):
-            raise TimeoutError from None
-        raise
-    finally:
-        deadline.end(task)
 
 
 def _answer(request: web.Request, error: Exception | SystemExit, deps: WebDeps) -> web.Response:
@@ -143,7 +139,7 @@ def _hsts(settings: WebSettings) -> dict[str, str]:
 
 def _preflight(request: web.Request) -> web.Response | None:
     """Answer a preflight wherever no OPTIONS route does; whether it is allowed, `decorate` says."""
-    if request.method != "OPTIONS" or request.match_info.http_exception is None:
+    if request.match_info.http_exception is None:
         return None
     return web.Response(status=204) if "Access-Control-Request-Method" in request.headers else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
@@ -23,8 +24,8 @@ _PATH = re.compile(r"/|(/([A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]*\}))+/?")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """`arguments` are the handler's parameters after the request."""
+class RoutePlan:
+    """What a route takes and gives: `body` checks what is sent; `arguments` are what its handler gets besides."""
 
     body: TypeAdapter[Any] | None
     body_optional: bool
@@ -34,7 +35,8 @@ class Plan:
     paged: bool
 
 
-def plan_of(plugin: str, route: Route) -> Plan:
+@lru_cache(maxsize=1024)  # a start asks twice: when it checks the routes and when it binds them
+def plan_of(plugin: str, route: Route) -> RoutePlan:
     """Read a route's handler; raises PluginError naming plugin, handler and what to do."""
     handler: Any = route.handler
     where = f"plugin {plugin!r}, handler {getattr(handler, '__qualname__', handler)}"
@@ -60,7 +62,7 @@ def plan_of(plugin: str, route: Route) -> Plan:
         raise PluginError(f"{where}: gives documents, so the route must name the public model in `returns`")
     converter(returns)
     adapter: TypeAdapter[Any] | None = TypeAdapter(body) if body is not None else None
-    return Plan(adapter, type(None) in get_args(body), query, names, returns, gives is Page)
+    return RoutePlan(adapter, type(None) in get_args(body), query, names, returns, gives is Page)
 
 
 def _hint(handler: Any, name: str, where: str) -> Any:

@@ -8,7 +8,9 @@ from aiohttp import web
 from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 
 from studio.auth import PUBLIC, SIGNED_IN
+from studio.boundary import contained
 from studio.errors import NotFoundError, PluginError, PluginUnavailableError
+from studio.plugins.state import reason_of
 from studio.web.deadline import Deadline
 from studio.web.plan import PARAMETER, plan_of
 
@@ -106,16 +108,24 @@ class RouteTable(web.PlainResource):
 
     async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo | None, set[str]]:
         """Return the match and the methods that the path knows."""
-        path, values, seen = request.rel_url.path_safe, list[str](), set[str]()
-        if found := self._plain.get((request.method, path)):
-            return UrlMappingMatchInfo({}, found), seen
-        if found := self._root.find(path.split("/"), 1, request.method, values, seen):
-            if "%" in path:
-                values = [value.replace("%2F", "/").replace("%25", "%") for value in values]
-            return UrlMappingMatchInfo(dict(zip(found.names, values, strict=True)), found), seen
-        if not seen and request.method != "OPTIONS" and self._owner(path):
+        seen = set[str]()
+        if (found := self.match(request, seen)) is not None:  # a match without parameters is an empty dict
+            return found, seen
+        if not seen and request.method != "OPTIONS" and self._owner(request.rel_url.path_safe):
             return UrlMappingMatchInfo({}, self._refuse), seen
         return None, seen
+
+    def match(self, request: web.Request, seen: set[str] | None = None) -> UrlMappingMatchInfo | None:
+        """Return the match of a route that runs; `seen` gets the methods that the path knows."""
+        path, values = request.rel_url.path_safe, list[str]()
+        if found := self._plain.get((request.method, path)):
+            return UrlMappingMatchInfo({}, found)
+        found = self._root.find(path.split("/"), 1, request.method, values, set() if seen is None else seen)
+        if found is None:
+            return None
+        if "%" in path:
+            values = [value.replace("%2F", "/").replace("%25", "%") for value in values]
+        return UrlMappingMatchInfo(dict(zip(found.names, values, strict=True)), found)
 
     def _owner(self, path: str) -> tuple[str, str] | None:
         while path and path not in self.unavailable:
@@ -155,11 +165,9 @@ def check_routes(
 def _problems(
     plugin: str, route: Route, permissions: Mapping[str, Permission], prefixes: Sequence[str]
 ) -> list[str]:
-    found = []
-    try:
+    found = list[str]()
+    with contained(lambda error: found.append(reason_of(error))):  # annotations may raise anything
         plan_of(plugin, route)
-    except PluginError as error:
-        found.append(str(error))
     permission = permissions.get(route.permission)
     if permission is None and route.permission not in (PUBLIC, SIGNED_IN):
         found.append(f"no plugin registers the permission {route.permission!r}")

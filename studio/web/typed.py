@@ -23,8 +23,7 @@ from studio.errors import (
     StudioError,
     UnsupportedMediaTypeError,
 )
-from studio.web.deps import CURRENT_WRITE, JSON_MEDIA, REQUEST_ID, WRITES, Handler, WebDeps
-from studio.web.idempotency import KEY_HEADER, run_once
+from studio.web.deps import CURRENT_WRITE, JSON_MEDIA, KEY_HEADER, REQUEST_ID, WRITES, Handler, WebDeps
 from studio.web.plan import plan_of
 from studio.web.route import Page, Request, Route, project_of
 from studio.web.wire import converter, each
@@ -81,7 +80,9 @@ class _Endpoint:
     async def handle(self, raw: web.Request) -> web.StreamResponse:
         if self.clones:
             raw = raw.clone(client_max_size=self.limit)
-        request = Request(raw, self.ctx, raw[REQUEST_ID], await self._actor(raw))
+        headers = raw.headers
+        nobody = self.public and "Authorization" not in headers and "Cookie" not in headers
+        request = Request(raw, self.ctx, raw[REQUEST_ID], None if nobody else await self._actor(raw))
         if self.writes:
             CURRENT_WRITE.set(request.id)
         data = await self._read(raw) if self.checks_body else b""
@@ -90,7 +91,7 @@ class _Endpoint:
         if self.plan.query:
             request.query = self._query(self.plan.query, raw)
         if self.once and KEY_HEADER in raw.headers:
-            return await run_once(request, self.route, data, lambda: self._run(request))
+            return await self.deps.run_once(request, self.route, data, lambda: self._run(request))
         return await self._run(request)
 
     async def _actor(self, raw: web.Request) -> Actor | None:
@@ -118,20 +119,27 @@ class _Endpoint:
         """Return the decoded body; without a `body` parameter only check it: the handler reads it."""
         if not raw.can_read_body:
             return b""
-        if raw.content_type not in self.route.media:
-            accepted = list(self.route.media)
+        media = self.route.media
+        if raw.headers.get("Content-Type") not in media and raw.content_type not in media:
+            accepted = list(media)
             raise UnsupportedMediaTypeError(f"Send one of: {', '.join(accepted)}.", accepts=accepted)
         if (raw.content_length or 0) > self.limit:
-            raise PayloadTooLargeError(f"The body may have {self.limit} bytes.", limit=self.limit)
+            raise self._too_large()
         if not self.plan.body:
             return b""
-        if raw.content.is_eof():
-            return await raw.read()
+        if raw.content.is_eof():  # all of it is here: nothing to wait for
+            data = raw.content.read_nowait()
+            if len(data) > self.limit:
+                raise self._too_large()
+            return data
         try:
             async with asyncio.timeout(BODY_DEADLINE_S):
                 return await raw.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout(text="The body did not arrive in time; send it again.") from None
+
+    def _too_large(self) -> PayloadTooLargeError:
+        return PayloadTooLargeError(f"The body may have {self.limit} bytes.", limit=self.limit)
 
     def _parse(self, adapter: TypeAdapter[Any], data: bytes) -> Any:
         if not data:
@@ -164,20 +172,23 @@ class _Endpoint:
         if self.asks:
             project = _project(request) if self.of_project else None
             await self.deps.auth.require(request.actor, self.route.permission, project)
-        match = request.raw.match_info
-        arguments: dict[str, Any] = {name: match[name] for name in self.in_path}
+        arguments: dict[str, Any] = {}
+        for name in self.in_path:
+            arguments[name] = request.raw.match_info[name]
         for name in self.ours:
             arguments[name] = getattr(request, name)
         return self._encode(await self.route.handler(request, **arguments))
 
     def _encode(self, result: Any) -> web.StreamResponse:
         status = self.route.status
-        if isinstance(result, web.StreamResponse):
-            return result
-        if result is None:
+        if isinstance(result, dict):
+            data: Any = self.convert(result)
+        elif isinstance(result, Page):
+            data = {"items": self.convert_all(result.items), "nextCursor": result.next_cursor}
+        elif result is None:
             return web.Response(status=204 if status == web.HTTPOk.status_code else status)
-        if isinstance(result, Page):
-            data: Any = {"items": self.convert_all(result.items), "nextCursor": result.next_cursor}
+        elif isinstance(result, web.StreamResponse):
+            return result
         else:
             data = self.convert_all(result) if isinstance(result, list) else self.convert(result)
         return web.Response(body=orjson.dumps(data), status=status, headers=_JSON_HEADERS)

@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 from studio.errors import PluginError
 
 Converter = Callable[[Any], Any]
+_SEVERAL, _DOCUMENT = (list, tuple, set), (dict, BaseModel)
 
 
 class WireModel:
@@ -26,6 +27,8 @@ class WireModel:
     """
 
     def __init__(self, model: type[BaseModel]) -> None:
+        if not model.__pydantic_fields_complete__:  # it names a model below it, whose every field would leave
+            model.model_rebuild()
         decorators = model.__pydantic_decorators__
         if decorators.field_serializers or decorators.model_serializers:
             raise PluginError(f"{model.__name__}: a public model has no serializers; use a computed_field")
@@ -121,7 +124,7 @@ def converter(kind: Any) -> Converter | None:
     if origin in (dict, Mapping):
         return lambda values: {k: inner(v) for k, v in values.items()} if isinstance(values, dict) else values
     several = each(inner)
-    return lambda values: several(values) if isinstance(values, list | tuple | set) else values
+    return lambda values: several(values) if isinstance(values, _SEVERAL) else values
 
 
 def each(convert: Converter) -> Callable[[Any], list[Any]]:
@@ -137,6 +140,6 @@ def _union(kind: Any, members: list[Converter]) -> Converter | None:
         raise PluginError(f"{kind}: give each model of a union a Literal field that tells it from the others")
     return lambda value: (
         next((model(value) for model in models if model.matches(value)), None)
-        if isinstance(value, dict | BaseModel)
+        if isinstance(value, _DOCUMENT)
         else value
     )

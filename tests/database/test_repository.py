@@ -495,6 +495,16 @@ async def test_pages_cover_everything_once_and_in_order(things: Repository, newe
     assert seen == (ids[::-1] if newest_first else ids)
 
 
+async def test_page_with_fields_brings_only_those(things: Repository):
+    for name in "abc":
+        await things.insert({"_id": name, "n": 1, "body": "long"})
+    page = await things.page({}, limit=2, fields=["n"])
+    assert page.items == [{"_id": "a", "n": 1}, {"_id": "b", "n": 1}]
+    assert (await things.page({}, limit=2, fields=["n"], cursor=page.next_cursor)).items == [
+        {"_id": "c", "n": 1}
+    ]
+
+
 async def test_page_that_ends_exactly_has_no_cursor(things: Repository):
     await things.insert_many([{"_id": i} for i in "abc"])
     assert (await things.page({}, limit=3)).next_cursor is None

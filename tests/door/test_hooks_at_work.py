@@ -226,6 +226,23 @@ async def test_a_chain_runs_in_order_and_each_step_sees_what_the_earlier_ones_ad
     assert asset == {"_id": "a", "steps": ["first", "last"], "moderated": True}
 
 
+async def test_a_chain_is_kept_between_two_steps_and_goes_on_behind_those_that_ran(door):
+    for name in ("a_first", "c_third", "d_last"):
+        door.plugin(name, f"{CHAIN}    return {{'steps': [*asset.get('steps', ()), '{name}']}}")
+    door.plugin("b_none", f"{CHAIN}    return None")
+    kept = []
+
+    async def keep(plugin, asset):
+        kept.append((plugin, list(asset["steps"])))
+
+    async with door.open() as house:
+        finalize = house.studio.services.finalize
+        await finalize({"_id": "a"}, kept=keep)
+        assert kept == [("a_first", ["a_first"]), ("c_third", ["a_first", "c_third"])]
+        resumed = await finalize({"_id": "a", "steps": ["a_first"]}, done={"a_first"}, kept=keep)
+    assert resumed["steps"] == ["a_first", "c_third", "d_last"]
+
+
 @pytest.mark.parametrize(
     ("way", "error"), [("raises", RuntimeError), ("exits", PluginError), ("hangs", TimeoutError)]
 )

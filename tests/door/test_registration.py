@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from studio.cli.inspect import check
 from studio.dispatch import HOOKS
 from studio.plugins.registry import TYPES, Declared
 
@@ -122,17 +123,41 @@ def test_a_hook_that_nobody_would_ever_call_is_refused(door, body, reason):
         ("'GET', '/api/bad', handle, 'nobody:knows', returns=Hello", "'nobody:knows'"),
         ("'GET', '/api/bad', plain, PUBLIC, returns=Hello", "async def"),
         ("'GET', '/api/bad/{X}', handle, PUBLIC, returns=Hello", "segment"),
+        ("'GET', '/api/bad', handle, PUBLIC, returns=Hello, also=[404]", "unhashable type: 'list'"),
+        ("'POST', '/api/bad', vague, PUBLIC", "AttributeError: module 'sys' has no attribute 'nothing'"),
     ],
 )
 def test_a_route_that_cannot_work_takes_its_plugin_out_and_says_why(door, route, reason):
     body = f"@hookimpl\ndef register_routes(self, ctx):\n    return [Route({route})]"
-    before = "async def handle(request):\n    pass\ndef plain(request):\n    pass"
+    before = "async def handle(request):\n    pass\ndef plain(request):\n    pass\n"
+    before += "async def vague(request, body: 'sys.nothing'):\n    pass"
     door.plugin("bad", body, before=before, prefixes=["/api/bad"])
     studio = door.studio()
     record = studio.loader.records["bad"]
     assert (str(record.state), record.phase) == ("failed", "register")
     assert reason in record.error
     assert "bad" not in studio.registry.plugins
+
+
+def test_check_builds_the_models_that_a_start_leaves_to_the_first_request(door, monkeypatch, capsys):
+    routes = "[Route('POST', '/api/bad', handle, PUBLIC), Route('GET', '/api/bad', fine, PUBLIC)]"
+    before = """
+        class Vague(Model):
+            stream: asyncio.StreamReader
+        async def handle(request, body: Vague) -> None:
+            pass
+        async def fine(request, query: Hello) -> Hello:
+            return Hello(text="fine")
+    """
+    body = f"@hookimpl\ndef register_routes(self, ctx):\n    return {routes}"
+    door.plugin("bad", body, before=before, prefixes=["/api/bad"])
+    for name, value in (door.environ | {"STUDIO_PLUGINS__ENABLED": "bad"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        check()
+    [told] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("plugin")]
+    assert ended.value.code == 1
+    assert told.startswith("plugin bad: POST /api/bad: PydanticSchemaGenerationError: Unable to generate")
 
 
 def test_a_missing_requirement_blocks_and_is_named(door):

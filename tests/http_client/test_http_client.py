@@ -161,6 +161,14 @@ def test_guard_is_inside_the_transport_that_httpx_uses():
     assert isinstance(transport._pool._network_backend, guard.GuardedBackend)
 
 
+async def test_certificates_are_read_at_the_first_request_and_then_once(client, clients, vendor):
+    guard._tls.cache_clear()
+    other = clients.client("other", vendor.url, allow_private=["127.0.0.1"])
+    assert guard._tls.cache_info().misses == 0
+    assert [(await each.request("GET", "/a")).status for each in (client, other)] == [200, 200]
+    assert guard._tls.cache_info().misses == 1
+
+
 async def test_environment_proxy_is_not_used(clients, client, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
@@ -441,6 +449,32 @@ async def test_download_that_is_too_large_leaves_nothing(client, vendor, tmp_pat
     vendor.answers = [web.Response(body=b"x" * 5_000)]
     with pytest.raises(ProviderRejectedError):
         await client.download("/a", tmp_path / "a", max_bytes=1_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "code"),
+    [
+        (None, "foreign_file"),
+        ((), "foreign_file"),
+        (["127.0.0.1"], "foreign_file"),
+        (["127.0.0.1", "*.localhost", "host", "*.0.0.1"], "foreign_file"),
+        (["127.0.0.1", "localhost"], None),
+    ],
+)
+async def test_redirect_of_a_download_leads_to_named_hosts_only(clients, vendor, tmp_path, hosts, code):
+    """Both hosts may be reached, so that only the list can refuse the second one."""
+    client = clients.client("vendor", None, 5, allow_private=["127.0.0.1", "localhost"])
+    there = vendor.url.replace("127.0.0.1", "localhost")
+    vendor.answers = [status(302, Location="/b"), status(307, Location=f"{there}secret")]
+    if code is None:
+        await client.download(f"{vendor.url}a", tmp_path / "a", hosts=hosts)
+        assert [r.path for r in vendor.seen] == ["/a", "/b", "/secret"]
+        return
+    with pytest.raises(ProviderRejectedError) as caught:
+        await client.download(f"{vendor.url}a", tmp_path / "a", hosts=hosts)
+    assert caught.value.code == code
+    assert [r.path for r in vendor.seen] == (["/a", "/b"] if hosts != () else [])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -185,6 +185,7 @@ PRICED = (ModelSpec("m", "per_1k_characters", unit_price_uusd=2_000),)
     ("fields", "cost", "source"),
     [
         ({"cost_uusd": 9, "usage": {"characters": 500}}, 9, "reported"),
+        ({"cost_uusd": 9, "cost_source": "computed", "usage": {"characters": 500}}, 9, "computed"),
         ({"usage": {"characters": 501}}, 1_002, "computed"),
         ({"usage": {"credits": 3}}, 10_000, "computed"),
         ({}, 10_000, "computed"),

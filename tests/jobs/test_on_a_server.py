@@ -32,3 +32,20 @@ async def test_one_job_of_a_user_is_under_way_and_one_of_many_calls_counts(make_
     assert world.owner.kinds(first) == [(1, "capture")]
     world.clock.ms += 2_000
     assert (await world.step(second))["state"] == "submitted"
+
+
+async def test_scanner_finds_nothing_of_a_provider_that_takes_no_more(make_world, database):
+    database.declare([("studio", JOBS_COLLECTION)])
+    await database.ensure()
+    world = make_world(database=database, concurrency=1)
+    queued, polled = await world.submit(), await world.submit()
+    await world.step(polled)
+    world.clock.ms += 60_000
+    lanes, polls = world.jobs._machine.lanes, world.jobs._machine.polls
+    assert lanes.enter("fake")
+    assert polls.enter("fake")
+    assert not {queued, polled}.intersection(await world.scan())
+    polls.leave("fake")
+    assert {queued, polled}.intersection(await world.scan()) == {polled}
+    lanes.leave("fake")
+    assert queued in await world.scan()

@@ -291,6 +291,13 @@ MUTANTS = (
         ("tests/http_client/test_http_client.py",),
     ),
     Mutant(
+        "hosts-of-a-vendors-files",
+        "studio/http_call.py",
+        "if self._hosts is not None and not among(request.url.host, self._hosts):",
+        "if self._hosts == () and not among(request.url.host, self._hosts):",
+        ("tests/http_client/test_http_client.py",),
+    ),
+    Mutant(
         "socket-origins",
         SOCKETS,
         "return urlsplit(origin).netloc in own or origin in self._ctx.config.web.cors_origins",
@@ -314,8 +321,36 @@ MUTANTS = (
     Mutant(
         "kinds-of-a-body",
         TYPED,
-        "if raw.content_type not in self.route.media:",
-        "if not self.route.media:",
+        'if raw.headers.get("Content-Type") not in media and raw.content_type not in media:',
+        "if not media:",
         (f"{CRAWLER}::test_a_body_of_another_kind_is_refused",),
+    ),
+    Mutant(
+        "take-that-was-kept-back",
+        "plugins/asset_gen/studio_asset_gen/takes.py",
+        'if found["state"] != READY:',
+        'if found["state"] == "gone":',
+        ("plugins/moderation/tests/test_chain.py",),
+    ),
+    Mutant(
+        "list-of-what-was-kept-back",
+        "plugins/asset_gen/studio_asset_gen/takes.py",
+        'where: Doc = {"project_id": query.project_id, "state": READY}',
+        'where: Doc = {"project_id": query.project_id}',
+        ("plugins/moderation/tests/test_chain.py",),
+    ),
+    Mutant(
+        "verdict-of-moderation",
+        "plugins/moderation/studio_moderation/service.py",
+        "        if found:\n            raise _refusal(found)\n",
+        "",
+        ("plugins/moderation/tests/test_chain.py",),
+    ),
+    Mutant(
+        "worker-that-was-overtaken",
+        "plugins/asset_gen/studio_asset_gen/finishing.py",
+        'mine = {"_id": asset["_id"], "state": PENDING, "finalizing.seq": progress.seq}',
+        'mine = {"_id": asset["_id"]}',
+        ("plugins/moderation/tests/test_chain.py",),
     ),
 )

@@ -145,3 +145,18 @@ async def test_a_video_of_grok_is_a_job(context, tmp_path):
         found = await video.poll(found.provider_job_id)
     assert (found.state, found.files[0].url) == ("succeeded", "https://vidgen.x.ai/v1.mp4")
     assert found.files[0].duration_ms == 6000
+
+
+async def test_a_video_of_openai_is_taken_as_a_form_and_aimock_keeps_no_file(context, tmp_path):
+    from studio_openai.video import OpenaiVideoGenerator
+
+    still = tmp_path / "still.png"
+    still.write_bytes(b"\x89PNG\r\n\x1a\n")
+    video = OpenaiVideoGenerator(context("openai", video_models=["sora-2"]))
+    found = await video.submit(VideoRequest(job_id="v", prompt="Rain.", image=still, duration_ms=8000))
+    for _ in range(50):
+        if found.state != "running":
+            break
+        found = await video.poll(found.provider_job_id)
+    assert (found.provider_job_id, found.state) == ("v1", "failed")  # it says completed
+    assert found.error.code == "provider_no_result"  # aimock 1.43.0 has no /videos/{id}/content

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from pydantic import ValidationError
 
+from studio.breaker import FAILURES
 from studio.errors import OutcomeUnknownError, ProviderError, ProviderUnavailableError, RateLimitedError
 from studio.jobs import JobsSettings
 from studio.providers import ChatDelta, limits
@@ -161,3 +162,21 @@ async def test_reader_who_leaves_ends_the_call(bind):
     await reader.aclose()
     assert silent.closed == 1
     assert not bound._limits._slots.locked()
+
+
+async def test_asking_whether_it_is_ready_is_no_probe_and_takes_no_turn(bind):
+    bound = bind(Silent(), slots=1)
+    bound.ready()
+    for _ in range(FAILURES):
+        bound.breaker.failure()
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailableError, match="in a row") as caught:
+            bound.ready()
+        assert caught.value.retry_after == pytest.approx(5)
+    bound.time.now += 5
+    bound.ready()
+    assert await bound.submit("r") == "r"  # the probe was still to be had
+    bound._limits.pause(3)
+    with pytest.raises(ProviderUnavailableError) as caught:
+        bound.ready()
+    assert (caught.value.code, caught.value.retry_after) == (limits.BUSY, 3)

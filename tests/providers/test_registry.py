@@ -102,6 +102,16 @@ def test_provider_is_built_once_with_its_context(build):
     assert providers.get("image")._target.ctx == "the context"
 
 
+def test_files_of_a_provider_lie_on_the_hosts_of_all_its_capabilities_and_on_no_others(build):
+    providers = build(
+        spec("one", file_hosts=("cdn.one.example",)),
+        spec("one", "video", file_hosts=("cdn.one.example", "*.one.media")),
+        spec("two", file_hosts=("cdn.two.example",)),
+    )
+    assert providers.file_hosts("one") == ("cdn.one.example", "*.one.media")
+    assert providers.file_hosts("nobody") == ()
+
+
 def test_broken_provider_leaves_the_work_to_the_next(build):
     providers = build(spec("broken", target="sys:no_such_class", priority=1), spec("well", priority=2))
     assert providers.get("image").name == "well"
@@ -163,7 +173,6 @@ def test_price_of_a_usage_is_the_declared_one(build):
     assert bound.price("m1", {"credits": 2}) is None
     assert bound.price(None, {"images": 2}) == 8_000  # a request without a name gets the first
     assert providers.price("image", "gone", "m1", {"images": 2}) is None
-    assert bound.capabilities()["models"] == providers.describe()[0]["models"]
 
 
 def test_provider_out_of_order_is_passed_over(build):

@@ -84,19 +84,13 @@ async def make(cache):
         await realtime.stop()
 
 
-async def test_send_to_user_puts_one_object_on_the_wire(make):
+async def test_the_number_joins_what_is_sent_on_the_wire(make):
     recorder = Recorder()
     realtime = await make(recorder)
-    realtime.send_to_user("ann", "assetGenResponse", 200, "Ready", True, {"job": {"id": "j"}})
+    realtime.publish("ann", "assetGenResponse", {"status": 200, "data": {"job": {"id": "j"}}})
     await realtime.flush()
     (message,) = recorder.messages
-    assert message.wire == {
-        "status": 200,
-        "message": "Ready",
-        "success": True,
-        "data": {"job": {"id": "j"}},
-        "seq": message.seq,
-    }
+    assert message.wire == {"status": 200, "data": {"job": {"id": "j"}}, "seq": message.seq}
 
 
 async def test_numbers_rise_by_one_per_target(make):

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.http
 NO_OBJECT = {
     "GET /console/static/{file_name}": "files of the console's page, the same for everybody",
     "GET /console/outbox/{mail_id}": "mails of a laptop; 404 outside development",
+    "GET /webhooks/static/{file_name}": "files of the page of webhooks, the same for everybody",
     "GET /api/auth/oidc/{provider}/start": "houses of the configuration, the same for everybody",
     "GET /api/auth/oidc/{provider}/callback": "as above",
     "POST /api/webhooks/{provider}": "vendors of the configuration, the same for everybody",
@@ -46,6 +47,8 @@ PUBLIC = {
     "POST /api/auth/oidc/exchange": "the one-time code is the right",
     "POST /api/webhooks/{provider}": "the vendor's signature is the right: plugins/webhooks/tests/test_forgeries.py",
     "POST /api/webhooks/{provider}/{account}": "as above",
+    "GET /webhooks": "a page without data: its calls sign in",
+    "GET /webhooks/static/{file_name}": "files of the page",
 }
 """Every route that asks nobody who they are, each with its reason."""
 READING_WRITES = {

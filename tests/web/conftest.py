@@ -13,7 +13,6 @@ from studio import Actor, ForbiddenError, NotFoundError, Permission, Unauthentic
 from studio.settings import ServerSettings, Settings, WebSettings
 from studio.testing.memory import InMemoryDatabase
 from studio.web.deps import WebDeps
-from studio.web.idempotency import IDEMPOTENCY_COLLECTION
 from studio.web.middleware import build_application
 from studio.web.typed import bind
 
@@ -67,7 +66,6 @@ class House:
 
     client: TestClient[Any, Any]
     auth: FakeAuth
-    keys: Any
     observed: list[tuple[str, str, int, float]]
     errors: list[BaseException]
 
@@ -88,9 +86,7 @@ def context():
     """A plugin's context over an in-memory database."""
 
     def make(name: str = "tales") -> Any:
-        database = InMemoryDatabase()
-        database.declare([("studio", IDEMPOTENCY_COLLECTION)])
-        return SimpleNamespace(name=name, database=database)
+        return SimpleNamespace(name=name, database=InMemoryDatabase())
 
     return make
 
@@ -100,7 +96,7 @@ async def serve(context):
     clients: list[TestClient[Any, Any]] = []
 
     async def start(
-        *routes: Any, unavailable=None, middlewares=(), web=None, proxies=(), extend=None
+        *routes: Any, unavailable=None, middlewares=(), web=None, proxies=(), extend=None, **given
     ) -> House:
         auth, ctx, observed, errors = FakeAuth(), context(), [], []
         deps = WebDeps(
@@ -109,6 +105,7 @@ async def serve(context):
             PERMISSIONS,
             observe=lambda *figures: observed.append(figures),
             on_error=lambda error, request: errors.append(error),
+            **given,
         )
         bound = [("tales", route, bind(route, ctx, deps, middlewares)) for route in routes]
         app = build_application(bound, deps=deps, unavailable=unavailable)
@@ -117,7 +114,7 @@ async def serve(context):
         client = TestClient(TestServer(app))
         await client.start_server()
         clients.append(client)
-        return House(client, auth, ctx.database["idempotency_keys"], observed, errors)
+        return House(client, auth, observed, errors)
 
     yield start
     for client in clients:

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
 from contextlib import suppress
 
 import pytest
 from aiohttp import web
 
 from studio import PUBLIC, Model, Route
-from studio.cli.connections import close_silent, limit_connections
+from studio.cli.connections import close_silent, drain, limit_connections, stop_listening
+from studio.cli.process import UNSENT, _bind
 from studio.web import typed
 from studio.web.connections import HANDLER_ARGS
 
@@ -187,3 +189,93 @@ async def test_more_connections_than_allowed_are_refused_and_room_is_found_again
         while server.connections:
             await asyncio.sleep(0.01)
     assert (await house.call("GET", "/api/x", None)).status == 200
+
+
+GET = b"GET /api/x HTTP/1.1\r\nHost: x\r\n\r\n"
+WAIT = b"GET /api/wait HTTP/1.1\r\nHost: x\r\n\r\n"
+LAST = b"Connection: close"
+
+
+async def head_of(reader):
+    return await reader.readuntil(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("proxies", [(), ("10.0.0.0/8",)])
+async def test_stopping_server_answers_what_comes_on_open_connections_and_says_it_is_the_last(serve, proxies):
+    entered, going_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(request):
+        entered.set()
+        await going_on.wait()
+        return Thing(name="x")
+
+    routes = Route("GET", "/api/x", get_thing, PUBLIC), Route("GET", "/api/wait", wait, PUBLIC)
+    house = await serve(*routes, proxies=proxies)
+    port, server = house.client.port, house.client.server.runner.server
+    async with asyncio.timeout(20):
+        idle, busy = await open_with(port, GET), await open_with(port, WAIT)
+        assert LAST not in await head_of(idle[0])
+        await idle[0].readuntil(b"}")
+        await entered.wait()
+        stopping = asyncio.create_task(drain(server, 15))
+        await asyncio.sleep(0)
+        new = await open_with(port, GET)
+        idle[1].write(GET)
+        going_on.set()
+        for reader, _ in (idle, busy, new):
+            assert LAST in await head_of(reader)
+            assert await reader.read() == b'{"name":"x"}', "and then it is closed"
+        await stopping
+    await close_all([idle, busy, new])
+
+
+async def test_drain_waits_for_nobody_longer_than_it_may(serve):
+    house = await serve(Route("GET", "/api/x", get_thing, PUBLIC))
+    silent = await open_with(house.client.port, b"")
+    async with asyncio.timeout(10):
+        await drain(house.client.server.runner.server, 0.05)
+    await close_all([silent])
+
+
+async def test_port_that_closes_takes_in_who_is_connected_already(serve):
+    """The clients connect and the port closes in one turn of the loop: the server has accepted none of them."""
+    house = await serve(Route("GET", "/api/x", get_thing, PUBLIC))
+    runner = house.client.server.runner
+    listener = socket.create_server(("127.0.0.1", 0))
+    site = web.SockSite(runner, listener)
+    await site.start()
+    clients = []
+    for _ in range(5):
+        clients.append(socket.create_connection(listener.getsockname()))
+        clients[-1].sendall(GET)
+    port = listener.getsockname()[1]
+    await stop_listening(site, listener, runner.server)
+    for client in clients:
+        client.settimeout(20)
+        assert (await asyncio.to_thread(client.recv, 100)).startswith(b"HTTP/1.1 200")
+        client.close()
+    with pytest.raises(ConnectionRefusedError):
+        await open_with(port, GET)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system has no such limit")
+async def test_system_takes_little_for_a_client_that_reads_nothing():
+    """Else the queue by which a slow client is cut begins to grow only after some 4 MB."""
+    taken = asyncio.get_running_loop().create_future()
+
+    async def serve_much(_, writer):
+        sent = 0
+        while not writer.transport.get_write_buffer_size():
+            writer.write(b"x" * 16_384)
+            sent += 16_384
+            await asyncio.sleep(0)
+        taken.set_result(sent)
+        writer.transport.abort()
+
+    listener = _bind("127.0.0.1", 0)
+    server = await asyncio.start_server(serve_much, sock=listener)
+    silent = socket.create_connection(listener.getsockname())
+    async with asyncio.timeout(20):
+        assert await taken < 8 * UNSENT
+    silent.close()
+    server.close()

@@ -32,6 +32,15 @@ class Tree(Model):
     children: list[Tree] = Field(default_factory=list)
 
 
+class Letter(Model):
+    sent_by: Sender | None = None
+    copies: list[Sender] = Field(default_factory=list)
+
+
+class Sender(Model):
+    full_name: str
+
+
 class Pinned(Model):
     kind: Literal["pinned"]
     frame_ms: int
@@ -102,6 +111,11 @@ def test_recursive_model_is_converted_to_any_depth():
     stored = {"_id": "1", "x": 1, "children": [{"_id": "2", "x": 1, "children": [{"_id": "3", "x": 1}]}]}
     leaf = {"id": "3", "children": []}
     assert wire(Tree, stored) == {"id": "1", "children": [{"id": "2", "children": [leaf]}]}
+
+
+def test_model_that_is_declared_below_its_user_hides_its_private_fields_too():
+    stored = {"sent_by": {"full_name": "A", "api_key": "k"}, "copies": [{"full_name": "B", "api_key": "k"}]}
+    assert wire(Letter, stored) == {"sentBy": {"fullName": "A"}, "copies": [{"fullName": "B"}]}
 
 
 def test_union_is_told_apart_by_its_literal():

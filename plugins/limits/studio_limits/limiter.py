@@ -76,8 +76,11 @@ class Limiter:
         known, everything, creates = self._callers.known, self.everything, self.creates
 
         async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
-            token = request.headers.get("Authorization")
-            caller = (token and known.get(hash(token))) or await self._caller(request)
+            headers = request.headers
+            if token := headers.get("Authorization"):
+                caller = known.get(hash(token)) or await self._caller(request)
+            else:
+                caller = await self._caller(request) if "Cookie" in headers else address_of(request)
             if wait := everything.hit(caller):
                 raise refused("all", everything.rate, wait)
             if creates_at and (wait := creates.hit(f"{creates_at} {caller}")):

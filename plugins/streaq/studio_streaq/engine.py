@@ -15,6 +15,8 @@ import structlog
 from anyio import current_time
 from streaq import Worker
 
+from studio import contained
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -93,12 +95,12 @@ class StreaqDoorbell:
         if self._worker is None or not self._worker.up.is_set() or time.monotonic() < self._away_until:
             return
         delay = timedelta(seconds=delay_s) if delay_s > 0 else None
-        try:
+        with contained() as failed:  # anyio, coredis and streaq errors mean one thing: nobody was rung
             async with asyncio.timeout(CALL_S):
                 await self._task.enqueue(job_id).start(delay=delay, priority=level)
-        except Exception as error:  # noqa: BLE001 - anyio, coredis and streaq errors mean one thing: nobody was rung
+        if failed.error:
             self._away_until = time.monotonic() + AWAY_S
-            log.warning("streaq_ring_failed", error=repr(error))
+            log.warning("streaq_ring_failed", error=repr(failed.error))
 
     async def stop(self) -> None:
         """Take no more ids, give running steps `stop_s`, then cut them: their rings go to another worker."""
@@ -119,10 +121,10 @@ class StreaqDoorbell:
         pause = FIRST_PAUSE_S
         while not self._stopping:
             self._worker = self._build()
-            try:
+            with contained() as failed:  # whatever ended the worker, another one takes its place
                 await self._run(self._worker)
-            except Exception as error:  # noqa: BLE001 - whatever ended the worker, another one takes its place
-                log.warning("streaq_worker_ended", error=_reason(error), next_try_s=pause)
+            if failed.error:
+                log.warning("streaq_worker_ended", error=_reason(failed.error), next_try_s=pause)
             pause = FIRST_PAUSE_S if self._worker.up.is_set() else min(pause * 2, LONGEST_PAUSE_S)
             self._worker.up.clear()
             if not self._stopping:

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Literal
 
 import pytest
 from pydantic import Field
 
-from studio import PUBLIC, SIGNED_IN, Doc, Model, Page, Route
-from studio.web import PageQuery
-from studio.web.openapi import build_openapi
+from studio import PUBLIC, SIGNED_IN, Doc, Model, Page, PageQuery, Route
+from studio_openapi.document import build_openapi
 
 pytestmark = pytest.mark.pure
 
@@ -62,6 +62,14 @@ async def import_script(request) -> Story:
 
 
 async def export_film(request):
+    raise NotImplementedError
+
+
+class Vague(Model):
+    stream: asyncio.StreamReader
+
+
+async def take_stream(request, body: Vague) -> None:
     raise NotImplementedError
 
 
@@ -123,6 +131,13 @@ def test_body_and_answer_refer_to_camel_case_schemas(document):
     assert set(schema["properties"]) == {"storyTitle", "scenes"}
     assert schema["additionalProperties"] is False
     assert "201" in create["responses"]
+
+
+def test_model_without_a_schema_costs_only_its_own_operation_something():
+    routes = [*ROUTES, ("bad", Route("POST", "/api/bad", take_stream, PUBLIC))]
+    document = build_openapi(routes, "Studio", "1.2.3")
+    assert "requestBody" not in document["paths"]["/api/bad"]["post"]
+    assert document["paths"][INSIDE] == build_openapi(ROUTES, "Studio", "1.2.3")["paths"][INSIDE]
 
 
 def test_parameters_come_from_path_query_model_and_key_header(document):

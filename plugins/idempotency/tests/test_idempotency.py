@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from aiohttp import web
@@ -17,6 +18,7 @@ from studio import (
     Route,
     now_ms,
 )
+from studio_idempotency import service as idempotency
 
 pytestmark = pytest.mark.http
 
@@ -145,14 +147,38 @@ async def test_fifty_concurrent_requests_have_one_effect(serve, shop):
     assert {answer.status for answer in answers} <= {201, 409}
 
 
-async def test_claim_of_a_dead_process_runs_again_with_the_same_id(serve, shop):
-    house = await serve(order(shop))
+class Clock:
+    """The clock by which this process watches the claims of others."""
+
+    now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    found = Clock()
+    monkeypatch.setattr(idempotency, "_watch", idempotency._Watch(found))
+    monkeypatch.setattr(idempotency, "BEAT_S", 0.01)
+    return found
+
+
+async def broken_off(house, **changes):
+    """Leave a claim as a process does that died before it had an answer."""
     await place(house)
     [stored] = await house.keys.find({})
     gone = {"status": "", "body": "", "headers": ""}
-    await house.keys.update(stored["_id"], {"$unset": gone, "$set": {"until": now_ms() + 5_000}})
-    assert (await place(house)).status == 409
-    await house.keys.update(stored["_id"], {"$set": {"until": now_ms() - 1}})
+    await house.keys.update(stored["_id"], {"$unset": gone, "$set": {"owner": "dead", **changes}})
+    return stored
+
+
+async def test_claim_of_a_dead_process_runs_again_with_the_same_id(serve, shop, clock):
+    house = await serve(order(shop))
+    stored = await broken_off(house)
+    for clock.now in (1_000.0, 1_004.9):
+        assert (await place(house)).data["code"] == "idempotency_in_progress"
+    clock.now = 1_005.0
     again = await place(house)
     assert (again.status, shop.runs) == (201, 2)
     assert shop.once[0] == shop.once[1] == stored["once"]
@@ -160,12 +186,81 @@ async def test_claim_of_a_dead_process_runs_again_with_the_same_id(serve, shop):
     assert (await place(house)).headers["Idempotent-Replay"] == "true"
 
 
+async def test_claim_whose_heart_beats_is_never_taken_whatever_the_clocks_say(
+    serve, shop, clock, monkeypatch
+):
+    """The process that asks is an hour ahead; it looks every four seconds, for a minute."""
+    house = await serve(order(shop))
+    stored = await broken_off(house)
+    ahead = time.time_ns() + 3_600_000_000_000
+    monkeypatch.setattr("time.time_ns", lambda: ahead)
+    for beat in range(15):
+        await house.keys.update(stored["_id"], {"$set": {"beat": beat}})
+        assert (await place(house)).status == 409
+        clock.now += 4.0
+    assert shop.runs == 1
+
+
+async def test_claim_that_beats_again_after_the_database_was_away_is_not_taken(
+    serve, shop, clock, monkeypatch
+):
+    """Nobody saw a beat while it was away, and the first who asks afterwards may be quicker than the owner."""
+    house = await serve(order(shop))
+    stored = await broken_off(house)
+    assert (await place(house)).status == 409
+    clock.now += 60.0
+    sleep = asyncio.sleep
+
+    async def owner_beats_meanwhile(seconds):
+        await house.keys.update(stored["_id"], {"$inc": {"beat": 1}})
+        await sleep(seconds)
+
+    monkeypatch.setattr(idempotency.asyncio, "sleep", owner_beats_meanwhile)
+    assert ((await place(house)).status, shop.runs) == (409, 1)
+
+
+async def test_running_request_says_so_and_stops_saying_so(serve, shop, monkeypatch):
+    monkeypatch.setattr(idempotency, "BEAT_S", 0.02)
+    shop.hold = asyncio.Event()
+    house = await serve(order(shop))
+    first = asyncio.create_task(place(house))
+    await shop.entered.wait()
+    async with asyncio.timeout(10):
+        while (stored := (await house.keys.find({}))[0])["beat"] < 3:
+            await asyncio.sleep(0.01)
+    shop.hold.set()
+    assert (await first).status == 201
+    assert (await house.keys.get(stored["_id"]))["status"] == 201
+    assert not [task for task in asyncio.all_tasks() if "_beat" in repr(task.get_coro())]
+
+
+async def test_claim_of_an_older_version_without_a_heartbeat_goes_stale_too(serve, shop, clock):
+    house = await serve(order(shop))
+    stored = await broken_off(house)
+    await house.keys.update(stored["_id"], {"$unset": {"owner": "", "beat": ""}, "$set": {"until": 0}})
+    assert (await place(house)).status == 409
+    clock.now += 5
+    assert ((await place(house)).status, shop.runs) == (201, 2)
+
+
+async def test_database_that_goes_away_in_the_middle_leaves_the_key_to_the_same_run(serve, shop):
+    """What was written before it went away may be there: the next run must find it by the same `once`."""
+    house = await serve(order(shop))
+    shop.fail = DatabaseUnavailableError("away")
+    assert (await place(house)).status == 503
+    shop.fail = None
+    assert ((await place(house)).status, shop.runs) == (201, 2)
+    assert shop.once[0] == shop.once[1]
+    shop.fail = ConflictError("no")
+    assert (await place(house, "k-2")).status == 409
+    shop.fail = None
+    assert (await place(house, "k-2")).status == 201
+    assert shop.once[2] != shop.once[3], "a refusal says that nothing was done"
+
+
 async def test_stale_claim_is_taken_by_one_of_many(serve, shop, monkeypatch):
     house = await serve(order(shop))
-    await place(house)
-    [stored] = await house.keys.find({})
-    gone = {"status": "", "body": "", "headers": ""}
-    await house.keys.update(stored["_id"], {"$unset": gone, "$set": {"until": now_ms() - 1}})
+    await broken_off(house, beat=idempotency.FREE)
     all_have_read, get = asyncio.Barrier(5), house.keys.get
 
     async def get_together(document_id):
@@ -241,20 +336,45 @@ async def test_reads_ignore_the_key(serve):
     assert await house.keys.count({}) == 0
 
 
-async def test_streams_are_not_kept(serve):
+async def stream(request):
+    answer = web.StreamResponse()
+    await answer.prepare(request.raw)
+    await answer.write(b"x")
+    return answer
+
+
+async def huge(request):
+    return web.Response(body=b"x" * (idempotency._LARGEST_ANSWER + 1))
+
+
+@pytest.mark.parametrize("give", [stream, huge])
+async def test_answer_that_cannot_be_kept_has_no_second_effect(serve, give):
     runs = []
 
     async def export(request):
         runs.append(1)
-        answer = web.StreamResponse()
-        await answer.prepare(request.raw)
-        await answer.write(b"x")
-        return answer
+        return await give(request)
 
     house = await serve(Route("POST", "/api/export", export, SIGNED_IN))
+    first, again = [
+        await house.call("POST", "/api/export", headers={"Idempotency-Key": "k"}) for _ in range(2)
+    ]
+    assert (first.status, set(first.body)) == (200, set(b"x"))
+    assert (again.status, again.data["code"], len(runs)) == (502, "outcome_unknown", 1)
+
+
+async def test_answer_that_is_raised_is_kept_too(serve):
+    runs = []
+
+    async def create(request):
+        runs.append(1)
+        raise web.HTTPSeeOther("/api/orders/7")
+
+    house = await serve(Route("POST", "/api/orders", create, SIGNED_IN))
     for _ in range(2):
-        assert (await house.call("POST", "/api/export", headers={"Idempotency-Key": "k"})).body == b"x"
-    assert (len(runs), await house.keys.count({})) == (2, 0)
+        answer = await house.call("POST", "/api/orders", headers={"Idempotency-Key": "k"})
+        assert (answer.status, answer.headers["Location"]) == (303, "/api/orders/7")
+    assert len(runs) == 1
 
 
 async def test_location_is_replayed(serve):

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from studio.auth import PUBLIC, SIGNED_IN
-from studio.web.deps import JSON_MEDIA, WRITES
-from studio.web.idempotency import KEY_HEADER
-from studio.web.plan import PARAMETER, Plan, plan_of
+from studio import PUBLIC, SIGNED_IN, contained, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from studio.model import Doc
-    from studio.web.route import Route
+    from studio import Doc, Route, RoutePlan
 
+    Found = tuple[str, Route, RoutePlan]
+    Wanted = tuple[Any, Any, TypeAdapter[Any]]
+
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_JSON = "application/json"
 _TEXT, _BEARER = {"type": "string"}, {"type": "http", "scheme": "bearer"}
 _PROBLEM = {
     "type": "object",
@@ -36,7 +37,7 @@ _PROBLEM = {
 }
 _NOTHING = ("None", None)
 _OK, _NO_CONTENT, _MOVED, _BAD = 200, 204, 300, 400
-_KEY_PARAMETER = {"name": KEY_HEADER, "in": "header", "schema": {**_TEXT, "maxLength": 255}}
+_KEY_PARAMETER = {"name": "Idempotency-Key", "in": "header", "schema": {**_TEXT, "maxLength": 255}}
 
 
 def build_openapi(routes: Sequence[tuple[str, Route]], title: str, version: str) -> Doc:
@@ -58,7 +59,7 @@ def build_openapi(routes: Sequence[tuple[str, Route]], title: str, version: str)
     }
 
 
-def _names(found: Sequence[tuple[str, Route, Plan]]) -> list[str]:
+def _names(found: Sequence[Found]) -> list[str]:
     """Return unique operation ids: the handler's name, on a clash with the plugin, then with the address."""
     names = [route.handler.__name__ for _, route, _ in found]
     clash = Counter(names)
@@ -68,13 +69,16 @@ def _names(found: Sequence[tuple[str, Route, Plan]]) -> list[str]:
     return [f"{n}_{place}" if clash[n] > 1 else n for n, place in zip(names, places, strict=True)]
 
 
-def _order(item: tuple[str, Route, Plan]) -> tuple[str, str, str]:
+def _order(item: Found) -> tuple[str, str, str]:
     return item[1].path, item[1].method, item[0]
 
 
-def _schemas(found: Sequence[tuple[str, Route, Plan]]) -> tuple[dict[Any, Doc], dict[str, Doc]]:
-    """Return the schema of each (path, method, role), and all definitions that they refer to."""
-    wanted: list[tuple[Any, Any, TypeAdapter[Any]]] = []
+def _schemas(found: Sequence[Found]) -> tuple[dict[Any, Doc], dict[str, Doc]]:
+    """Return the schema of each (path, method, role), and all definitions that they refer to.
+
+    A plugin's model that has no schema is left out, and the rest of the document stays; `studio check` names it.
+    """
+    wanted: list[Wanted] = []
     for _, route, plan in found:
         place = (route.path, route.method)
         if plan.body:
@@ -83,12 +87,24 @@ def _schemas(found: Sequence[tuple[str, Route, Plan]]) -> tuple[dict[Any, Doc], 
             wanted.append(((*place, "query"), "validation", TypeAdapter(plan.query)))
         if plan.returns:
             wanted.append(((*place, "returns"), "serialization", TypeAdapter(plan.returns)))
+    with contained():  # pydantic lets out whatever a plugin's annotations raise
+        return _together(wanted)
+    return _together([one for one in wanted if _has_schema(one)])
+
+
+def _has_schema(wanted: Wanted) -> bool:
+    with contained() as failed:  # a plugin's annotations, one model at a time
+        _together([wanted])
+    return failed.error is None
+
+
+def _together(wanted: list[Wanted]) -> tuple[dict[Any, Doc], dict[str, Doc]]:
     schemas, shared = TypeAdapter.json_schemas(wanted, ref_template="#/components/schemas/{model}")
     return {key: schema for (key, _), schema in schemas.items()}, shared.get("$defs", {})
 
 
 def _operation(
-    plugin: str, route: Route, plan: Plan, schemas: Mapping[Any, Doc], definitions: Mapping[str, Doc]
+    plugin: str, route: Route, plan: RoutePlan, schemas: Mapping[Any, Doc], definitions: Mapping[str, Doc]
 ) -> Doc:
     place = (route.path, route.method)
     first, _, rest = (inspect.getdoc(route.handler) or "").partition("\n")
@@ -105,7 +121,7 @@ def _operation(
     if rest.strip():
         operation["description"] = rest.strip()
     body = schemas.get((*place, "body"))
-    if body or (route.media != JSON_MEDIA and route.method in WRITES):
+    if body or (route.media != (_JSON,) and route.method in _WRITES):
         raw = {"type": "string", "format": "binary"}
         content = {kind: {"schema": body if body and "json" in kind else raw} for kind in route.media}
         operation["requestBody"] = {"required": not plan.body_optional, "content": content}
@@ -115,17 +131,17 @@ def _operation(
 def _parameters(route: Route, query: Doc, definitions: Mapping[str, Doc]) -> list[Doc]:
     found: list[Doc] = [
         {"name": name, "in": "path", "required": True, "schema": _TEXT}
-        for name in PARAMETER.findall(route.path)
+        for name in re.findall(r"\{(\w*)\}", route.path)
     ]
     model = definitions[query["$ref"].rpartition("/")[2]] if "$ref" in query else query
     found += [
         {"name": name, "in": "query", "required": name in model.get("required", ()), "schema": schema}
         for name, schema in model.get("properties", {}).items()
     ]
-    return [*found, _KEY_PARAMETER] if route.idempotent and route.method in WRITES else found
+    return [*found, _KEY_PARAMETER] if route.idempotent and route.method in _WRITES else found
 
 
-def _responses(route: Route, plan: Plan, schemas: Mapping[Any, Doc]) -> dict[int, Doc]:
+def _responses(route: Route, plan: RoutePlan, schemas: Mapping[Any, Doc]) -> dict[int, Doc]:
     schema = schemas.get((route.path, route.method, "returns"))
     if schema and (plan.paged or route.many):
         schema = {"type": "array", "items": schema}
@@ -135,7 +151,7 @@ def _responses(route: Route, plan: Plan, schemas: Mapping[Any, Doc]) -> dict[int
     done: Doc = {"description": "Done"}
     gives = route.handler.__annotations__.get("return")
     silent = route.status == _NO_CONTENT or _MOVED <= route.status < _BAD
-    silent |= route.produces == "application/json" and gives in _NOTHING
+    silent |= route.produces == _JSON and gives in _NOTHING
     if schema or not silent:
         done["content"] = {route.produces: {"schema": schema} if schema else {}}
     status = _NO_CONTENT if silent and not schema and route.status == _OK else route.status
@@ -145,17 +161,16 @@ def _responses(route: Route, plan: Plan, schemas: Mapping[Any, Doc]) -> dict[int
     return dict.fromkeys(_refusals(route, plan), bad) | good
 
 
-def _refusals(route: Route, plan: Plan) -> set[int]:
-    write, named = route.method in WRITES, route.permission not in (PUBLIC, SIGNED_IN)
+def _refusals(route: Route, plan: RoutePlan) -> set[int]:
+    write, named = route.method in _WRITES, route.permission not in (PUBLIC, SIGNED_IN)
     return (
         {429, 503, *(s for s in route.also if s >= _BAD)}
         | ({401} if route.permission != PUBLIC else set())
         | ({403} if named else set())
         | ({404} if named or "{" in route.path else set())
-        | (
-            {400} if write or plan.query or "{" in route.path else set()
-        )  # also a line that is too long to read
+        # also a line that is too long to read
+        | ({400} if write or plan.query or "{" in route.path else set())
         | ({409} if write else set())
-        | ({413, 415} if plan.body or route.media != JSON_MEDIA else set())
+        | ({413, 415} if plan.body or route.media != (_JSON,) else set())
         | ({422} if plan.body or plan.query else set())
     )

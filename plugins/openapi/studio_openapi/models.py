@@ -1,0 +1,16 @@
+"""The document, as it describes itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from studio import Model
+
+
+class OpenApiDocument(Model):
+    """An OpenAPI 3.1 document."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+    components: dict[str, Any]
