@@ -4,7 +4,8 @@ A: `python -m studio serve --port N`, read when GET /healthz first answers 200. 
 imports the third-party modules A had loaded by then. What A costs above B is ours. User + system CPU and
 resident memory are of that one process, without children: the embedded database and cache are up before and
 stay. A first, unmeasured start lists the modules (`--libs` names them instead), warms the byte code and makes
-the indexes. Rounds A B A B, medians.
+the indexes; byte code is written whatever the shell says (PYTHONDONTWRITEBYTECODE), else either side would compile
+what was edited or newly installed at every start. Rounds A B A B, medians.
 `python bench/cold_start.py [--rounds 7] [-- studio serve --port {port}]`.
 """
 
@@ -52,13 +53,20 @@ class Cost:
         return cls(cpu_seconds(pid) * 1000, int(status.partition("VmRSS:")[2].split()[0]) / 1024)
 
 
+def warm() -> dict[str, str]:
+    """Return the environment of both sides, in which byte code is kept."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 @contextlib.contextmanager
 def serving(arguments: list[str], folder: Path) -> Iterator[int]:
     """The pid of a ready server; `{port}` in the arguments becomes a free one."""
     port, log = free_port(), folder / "server.log"
     command = [sys.executable, *(part.replace("{port}", str(port)) for part in arguments)]
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True, cwd=folder)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, start_new_session=True, cwd=folder, env=warm()
+        )
     try:
         wait_ready(process, port, log)
         yield process.pid
@@ -89,7 +97,7 @@ def measure_serve(command: list[str], folder: Path) -> Cost:
 def measure_imports(path: Path) -> tuple[Cost, int]:
     """Cost of side B, and how many modules could not be imported by name."""
     command = [sys.executable, str(CHILD), "import", str(path)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=warm())
     guard = threading.Timer(IMPORT_DEADLINE_S, process.kill)
     guard.start()
     try:
