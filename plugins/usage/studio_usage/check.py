@@ -25,7 +25,6 @@ REPAIRS = 3
 """How often one budget is written anew in a run before its differences are told instead."""
 DAY_MS = 86_400_000
 ROW_FIELDS = ("kind", "amount_uusd", "ended_uusd", "closes", "job_id", "attempt", "budget_ids", "at")
-JOB_FIELDS = ("attempt", "cost_uusd", "cost_source", "state", "bill", "created_at")
 
 
 class EqualityCheck:

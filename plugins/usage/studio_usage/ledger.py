@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -130,13 +129,4 @@ def grouped(rows: Iterable[Doc]) -> dict[tuple[str, int], Attempt]:
     for row in rows:
         place = (row["job_id"], row["attempt"])
         found.setdefault(place, Attempt(*place)).rows[row["kind"]] = row
-    return found
-
-
-def by_budget(attempts: Iterable[Attempt]) -> dict[str, list[Attempt]]:
-    """Return attempts by the budgets that they count against."""
-    found: dict[str, list[Attempt]] = defaultdict(list)
-    for attempt in attempts:
-        for budget_id in attempt.budget_ids:
-            found[budget_id].append(attempt)
     return found
