@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -124,6 +125,8 @@ async def serve(port: int, *, stored: bool) -> None:
         await door.start()
         await prepare(studio, door.name.replace(":0", f":{runner.addresses[0][1]}"))
         await door.stop()
+        gc.collect()
+        gc.freeze()  # as `studio serve` does once it is ready
         await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
         await stop.wait()
 
