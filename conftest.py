@@ -54,20 +54,25 @@ class Costs:
             cost.functions.add(report.nodeid.partition("[")[0])
 
 
+def loaded(name, path):
+    """Return a module that no package holds, loaded once per run."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / path)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
 @pytest.fixture(scope="session")
 def load_fake():
-    """Return a function that loads `tests/peers/fakes/<vendor>.py`, once per run, for the tests of every plugin."""
+    """Return a function that loads `tests/peers/fakes/<vendor>.py` for the tests of every plugin."""
+    return lambda vendor: loaded(f"studio_fakes_{vendor}", f"tests/peers/fakes/{vendor}.py")
 
-    def load(vendor):
-        name = f"studio_fakes_{vendor}"
-        if name not in sys.modules:
-            path = Path(__file__).parent / "tests" / "peers" / "fakes" / f"{vendor}.py"
-            spec = importlib.util.spec_from_file_location(name, path)
-            sys.modules[name] = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(sys.modules[name])
-        return sys.modules[name]
 
-    return load
+@pytest.fixture(scope="session")
+def worlds():
+    """The module that runs asset_gen with fakes in a Studio; its fake providers are found under its name."""
+    return loaded("asset_gen_world", "plugins/asset_gen/tests/world.py")
 
 
 def pytest_configure(config):

@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import tempfile
+import textwrap
 import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -135,6 +136,20 @@ class House:
         """Return a server that is not started yet."""
         self.apis.append(Api(self, name))
         return self.apis[-1]
+
+    def install(self, name: str, source: str) -> None:
+        """Have the servers find a plugin `name` with routes under `/name`; `source` is its module."""
+        path = self.folder / "path"
+        info = path / f"{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (path / f"{name}_plugin.py").write_text(textwrap.dedent(source))
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        door = f"{name}_plugin:Plugin"
+        points = (
+            f"[studio.plugins]\n{name} = {door}\n[studio.prefixes]\n/{name} = {door}\n/api/{name} = {door}\n"
+        )
+        (info / "entry_points.txt").write_text(points)
+        self.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
 
     def restart_database(self) -> None:
         """Bring the database back on its port."""

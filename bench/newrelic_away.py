@@ -15,7 +15,6 @@ import asyncio
 import os
 import statistics
 import sys
-import textwrap
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -111,20 +110,6 @@ async def figures(client: Client) -> str:
     return ", ".join(line.removeprefix("studio_newrelic_") for line in lines)
 
 
-def install(house: House) -> None:
-    """Put the plugin on the path of the servers."""
-    path = house.folder / "path"
-    info = path / "bench-1.0.dist-info"
-    info.mkdir(parents=True)
-    (path / "errors_plugin.py").write_text(textwrap.dedent(PLUGIN))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench\nVersion: 1.0\n")
-    door = "errors_plugin:Plugin"
-    (info / "entry_points.txt").write_text(
-        f"[studio.plugins]\nbench = {door}\n[studio.prefixes]\n/bench = {door}\n"
-    )
-    house.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
-
-
 async def compared(client: Client, api: Api, collector: Collector, pairs: int, seconds: float) -> Any:
     """Return {kind: (difference of the p99, of the CPU a request) in ms, one per pair}; `answers` is the control."""
     path = "/api/workbench/projects"
@@ -156,7 +141,7 @@ async def main(pairs: int, seconds: float) -> int:
         "STUDIO_AUTH__ADMINS": "ann@example.org",
     }
     async with House.of(**more) as house:
-        install(house)
+        house.install("bench", PLUGIN)
         api: Api = house.api("server")
         await api.start()
         async with caller(api) as client:

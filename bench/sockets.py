@@ -19,7 +19,6 @@ import os
 import socket
 import statistics
 import sys
-import textwrap
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -161,20 +160,6 @@ def cuts(api: Api) -> list[int]:
     return [line["packets"] for line in lines]
 
 
-def install(house: House) -> None:
-    """Put the plugin on the path of the servers."""
-    path = house.folder / "path"
-    info = path / "bench-1.0.dist-info"
-    info.mkdir(parents=True)
-    (path / "sockets_plugin.py").write_text(textwrap.dedent(PLUGIN))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench\nVersion: 1.0\n")
-    door = "sockets_plugin:Plugin"
-    (info / "entry_points.txt").write_text(
-        f"[studio.plugins]\nbench = {door}\n[studio.prefixes]\n/bench = {door}\n"
-    )
-    house.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
-
-
 async def measure(house: House, sockets: int) -> int:
     """Connect, publish, look; return the exit code."""
     api, slow = house.api("server"), sockets // 5
@@ -230,7 +215,7 @@ async def main(sockets: int) -> int:
     """Run and print; return 1 when a promise was not kept."""
     print(f"load average {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores")
     async with House.of(STUDIO_SOCKETIO__PER_USER="5000", STUDIO_LOGGING__LEVEL="info") as house:
-        install(house)
+        house.install("bench", PLUGIN)
         return await measure(house, sockets)
 
 

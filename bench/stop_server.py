@@ -21,7 +21,6 @@ import os
 import random
 import statistics
 import sys
-import textwrap
 import time
 from collections import Counter
 from contextlib import suppress
@@ -92,18 +91,6 @@ PLUGIN = """
         def register_jobs(self, ctx):
             return [JobKind("slow.draw", "Draw slowly", "image", request, accept, poll_s=0.5)]
 """
-ENTRY = "[studio.plugins]\nslow = slow_plugin:Plugin\n[studio.prefixes]\n/api/slow = slow_plugin:Plugin\n"
-
-
-def install(house: House) -> None:
-    """Put the plugin on the path of the servers."""
-    path = house.folder / "path"
-    info = path / "slow-1.0.dist-info"
-    info.mkdir(parents=True)
-    (path / "slow_plugin.py").write_text(textwrap.dedent(PLUGIN))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY)
-    house.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
 
 
 class Line:
@@ -335,7 +322,7 @@ async def main(rounds: int) -> int:
     """Run and print; return 1 when a promise was not kept."""
     print(f"load average {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores, {rounds} rounds")
     async with House.of(STUDIO_JOBS__LEASE_S="600") as house:
-        install(house)
+        house.install("slow", PLUGIN)
         api = house.api("server")
         await api.start()
         async with caller(api) as client:

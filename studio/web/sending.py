@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 _USUAL = frozenset({"Content-Type", "Cache-Control"})
 _KEPT = 200
-_SHORT = 16_384
-"""Copying so many bytes costs less than a second buffer does."""
 _EMPTY = frozenset({204, 205, 304})
 
 
@@ -42,11 +40,7 @@ class Sender:
         if head is None or transport is None or transport.is_closing() or not isinstance(body, bytes):
             return False
         head += f"{self._tail}Content-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n"
-        start = f"{head}X-Request-Id: {request_id}\r\n\r\n".encode()
-        if len(body) < _SHORT:
-            transport.write(start + body)
-        else:
-            transport.writelines((start, body))
+        transport.writelines((f"{head}X-Request-Id: {request_id}\r\n\r\n".encode(), body))
         response._keep_alive = response._eof_sent = True  # noqa: SLF001 - there is no public way to say "it is out"
         response._body_length = len(body)  # noqa: SLF001 - as above
         return transport.get_write_buffer_size() > 0

@@ -1,34 +1,11 @@
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-NAME = "asset_gen_world"
-
-
-def load_world():
-    """Load world.py once per run; the fake providers are found under its name."""
-    if NAME not in sys.modules:
-        spec = importlib.util.spec_from_file_location(NAME, Path(__file__).with_name("world.py"))
-        assert spec
-        assert spec.loader
-        sys.modules[NAME] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[NAME])
-    return sys.modules[NAME]
-
 
 @pytest.fixture(scope="package")
-def worlds():
-    return load_world()
-
-
-@pytest.fixture(scope="package")
-async def running_world(tmp_path_factory):
-    module = load_world()
-    async with module.world(tmp_path_factory.mktemp("world")) as running:
+async def running_world(tmp_path_factory, worlds):
+    async with worlds.world(tmp_path_factory.mktemp("world")) as running:
         yield running
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from studio import Manifest, PluginContext, Route, StudioHooks, hookimpl
 from studio_console.handlers import HERE
-from studio_console.routes import ROUTES
+from studio_console.routes import BASE, ROUTES
 from studio_console.security import guard
 from studio_console.static_files import StaticFiles
 
@@ -42,5 +42,5 @@ class Plugin(StudioHooks):
     @asynccontextmanager
     async def lifespan(self, ctx: PluginContext) -> AsyncIterator[None]:
         """Read the page's files once."""
-        ctx.provide(StaticFiles, StaticFiles(HERE / "static"))
+        ctx.provide(StaticFiles, StaticFiles(BASE, HERE / "static"))
         yield

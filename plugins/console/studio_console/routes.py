@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from studio import PUBLIC, Route
 from studio_console import handlers
-from studio_console.static_files import BASE
 
+BASE = "/console/static"
 HTML, ANY = "text/html", "application/octet-stream"
 
 ROUTES = [

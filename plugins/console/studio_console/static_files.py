@@ -16,7 +16,6 @@ from studio import NotFoundError
 if TYPE_CHECKING:
     from pathlib import Path
 
-BASE = "/console/static"
 FINGERPRINT_CHARS = 16
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "public, no-cache"
@@ -47,14 +46,15 @@ class StaticFile:
 
 
 class StaticFiles:
-    """Every file of a folder, by name."""
+    """Every file of a folder, and those in `more`, by name; all lie at `base`."""
 
-    def __init__(self, folder: Path) -> None:
-        self._files = {path.name: _read(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    def __init__(self, base: str, folder: Path, *more: Path) -> None:
+        paths = (*sorted(folder.iterdir()), *more)
+        self._base, self._files = base, {path.name: _read(path) for path in paths if path.is_file()}
 
     def url(self, name: str) -> str:
         """Return the address of a file's present content; raises KeyError for a file that is not there."""
-        return f"{BASE}/{name}?v={self._files[name].fingerprint}"
+        return f"{self._base}/{name}?v={self._files[name].fingerprint}"
 
     def file(self, name: str) -> StaticFile:
         """Return a file; raises NotFoundError."""

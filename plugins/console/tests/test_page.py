@@ -19,7 +19,7 @@ from studio_console.static_files import StaticFiles
 
 pytestmark = pytest.mark.pure
 HERE = Path(studio_console.__file__).parent
-SCRIPT = (HERE / "static" / "console.js").read_text()
+SCRIPT = "".join((HERE / "static" / name).read_text() for name in ("console.js", "session.js"))
 VOID = {"input", "img", "link", "meta", "br", "hr"}
 
 
@@ -103,14 +103,14 @@ def test_outbox_page_shows_a_hostile_mail_as_text():
 
 def test_static_url_changes_with_the_content(tmp_path):
     (tmp_path / "a.js").write_text("1")
-    before = StaticFiles(tmp_path).url("a.js")
+    before = StaticFiles("/console/static", tmp_path).url("a.js")
     (tmp_path / "a.js").write_text("2")
-    assert StaticFiles(tmp_path).url("a.js") != before
+    assert StaticFiles("/console/static", tmp_path).url("a.js") != before
 
 
 def test_static_answer_is_kept_for_ever_only_under_its_own_fingerprint(tmp_path):
     (tmp_path / "a.css").write_text("p {}")
-    file = StaticFiles(tmp_path).file("a.css")
+    file = StaticFiles("/console/static", tmp_path).file("a.css")
     request = make_mocked_request("GET", "/")
     assert "immutable" in file.answer(request, file.fingerprint).headers["Cache-Control"]
     for asked in (None, "0" * 16):
@@ -119,7 +119,7 @@ def test_static_answer_is_kept_for_ever_only_under_its_own_fingerprint(tmp_path)
 
 def test_static_answer_is_packed_only_for_who_takes_it(tmp_path):
     (tmp_path / "a.css").write_text("p { color: red }\n" * 100)
-    file = StaticFiles(tmp_path).file("a.css")
+    file = StaticFiles("/console/static", tmp_path).file("a.css")
     plain = file.answer(make_mocked_request("GET", "/"), None)
     packed = file.answer(make_mocked_request("GET", "/", {"Accept-Encoding": "br, gzip"}), None)
     assert "Content-Encoding" not in plain.headers
@@ -129,7 +129,7 @@ def test_static_answer_is_packed_only_for_who_takes_it(tmp_path):
 
 def test_static_file_that_is_not_there_is_not_found(tmp_path):
     with pytest.raises(NotFoundError):
-        StaticFiles(tmp_path).file("../plugin.py")
+        StaticFiles("/console/static", tmp_path).file("../plugin.py")
 
 
 class MailModel(BaseModel):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -13,20 +11,8 @@ from studio import Estimate, Generation, MediaFile, ModelSpec, ProviderSpec
 from studio_moderation.service import Moderation
 from studio_moderation.settings import ModerationSettings
 
-NAME, MODULE = "asset_gen_world", "fake_judges_of_moderation"
-WORLD = Path(__file__).parents[2] / "asset_gen" / "tests" / "world.py"
+MODULE = "fake_judges_of_moderation"
 HASH = {"blurhash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj", "width": 1280, "height": 720}
-
-
-def load_world():
-    """Load world.py once per run; the fake providers are found under its name."""
-    if NAME not in sys.modules:
-        spec = importlib.util.spec_from_file_location(NAME, WORLD)
-        assert spec
-        assert spec.loader
-        sys.modules[NAME] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[NAME])
-    return sys.modules[NAME]
 
 
 class Fake:
@@ -117,10 +103,10 @@ class Stage:
 
 
 @pytest.fixture(scope="package")
-async def running_stage(tmp_path_factory):
-    module, folder = load_world(), tmp_path_factory.mktemp("world")
+async def running_stage(tmp_path_factory, worlds):
+    folder = tmp_path_factory.mktemp("world")
     own = {"STUDIO_MODERATION__WORDS": '["ink"]', "STUDIO_MODERATION__PROVIDERS": "words"}
-    async with module.world(folder, plugins="moderation,previews", **own) as world:
+    async with worlds.world(folder, plugins="moderation,previews", **own) as world:
         stage = Stage(world, folder)
         stage.register()
         yield stage
@@ -139,8 +125,8 @@ async def story(stage):
 
 
 @pytest.fixture(scope="session")
-def open_world():
-    return load_world().world
+def open_world(worlds):
+    return worlds.world
 
 
 @pytest.fixture(scope="session")

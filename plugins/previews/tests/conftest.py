@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 
 from studio import Estimate, Generation, MediaFile, ModelSpec, ProviderSpec
 
-NAME, MODULE = "asset_gen_world", "fake_thumbnails_of_previews"
-WORLD = Path(__file__).parents[2] / "asset_gen" / "tests" / "world.py"
-
-
-def load_world():
-    """Load world.py once per run; the fake providers are found under its name."""
-    if NAME not in sys.modules:
-        spec = importlib.util.spec_from_file_location(NAME, WORLD)
-        assert spec
-        assert spec.loader
-        sys.modules[NAME] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[NAME])
-    return sys.modules[NAME]
+MODULE = "fake_thumbnails_of_previews"
 
 
 class Thumbnailer:
@@ -49,10 +35,10 @@ class Thumbnailer:
 
 
 @pytest.fixture(scope="package")
-async def running_world(tmp_path_factory):
-    module, folder = load_world(), tmp_path_factory.mktemp("world")
+async def running_world(tmp_path_factory, worlds):
+    folder = tmp_path_factory.mktemp("world")
     sys.modules[MODULE] = sys.modules[__name__]
-    async with module.world(
+    async with worlds.world(
         folder, plugins="previews", STUDIO_PREVIEWS__LONG_SIDE="480", STUDIO_PREVIEWS__DEADLINE_S="0.2"
     ) as running:
         running.thumbnailer = Thumbnailer(folder)

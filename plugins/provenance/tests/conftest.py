@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 
 from studio_provenance.service import Provenance
 from studio_provenance.settings import ProvenanceSettings
 
-NAME = "asset_gen_world"
-WORLD = Path(__file__).parents[2] / "asset_gen" / "tests" / "world.py"
 PROGRAM = """
 import json, pathlib, sys, time
 here = pathlib.Path(__file__).parent
@@ -38,17 +35,6 @@ elif mode == "odd":
 """
 
 
-def load_world():
-    """Load world.py once per run; the fake providers are found under its name."""
-    if NAME not in sys.modules:
-        spec = importlib.util.spec_from_file_location(NAME, WORLD)
-        assert spec
-        assert spec.loader
-        sys.modules[NAME] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[NAME])
-    return sys.modules[NAME]
-
-
 class Stage:
     """A world with a program to script: `mode` is what it does next."""
 
@@ -66,7 +52,7 @@ class Stage:
 
 
 @pytest.fixture(scope="package")
-async def running_stage(tmp_path_factory):
+async def running_stage(tmp_path_factory, worlds):
     folder = tmp_path_factory.mktemp("world")
     for name, text in (("chain.pem", "chain"), ("key.pem", "key"), ("sign.py", PROGRAM)):
         (folder / name).write_text(text)
@@ -78,7 +64,7 @@ async def running_stage(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importlib.util, "find_spec", lambda name: found("json" if name == "c2pa" else name))
         patch.setattr("studio_provenance.signer.PROGRAM", [sys.executable, str(folder / "sign.py")])
-        async with load_world().world(folder, plugins="provenance", **own) as world:
+        async with worlds.world(folder, plugins="provenance", **own) as world:
             yield Stage(world, folder)
 
 
@@ -96,5 +82,5 @@ async def story(stage):
 
 
 @pytest.fixture(scope="session")
-def open_world():
-    return load_world().world
+def open_world(worlds):
+    return worlds.world

@@ -9,9 +9,10 @@ import jinja2
 import pytest
 
 from studio import NotFoundError
-from studio_webhooks.pages import HERE, PageFiles
+from studio_console.api import SESSION, StaticFiles
+from studio_webhooks.pages import FILES, HERE
 
-SCRIPT = (HERE / "static" / "webhooks.js").read_text()
+SCRIPT = (HERE / "static" / "webhooks.js").read_text() + SESSION.read_text()
 STATIC = re.compile(r'"(/webhooks/static/[^"]+)"')
 VOID = {"input", "img", "link", "meta", "br", "hr"}
 
@@ -88,11 +89,11 @@ def test_script_never_makes_markup_from_text(word):
 @pytest.mark.pure
 def test_address_of_a_file_changes_with_its_content(tmp_path):
     (tmp_path / "a.js").write_text("1")
-    before = PageFiles(tmp_path).url("a.js")
+    before = StaticFiles(FILES, tmp_path).url("a.js")
     (tmp_path / "a.js").write_text("2")
-    assert PageFiles(tmp_path).url("a.js") != before
+    assert StaticFiles(FILES, tmp_path).url("a.js") != before
     with pytest.raises(NotFoundError):
-        PageFiles(tmp_path).file("../pages.py")
+        StaticFiles(FILES, tmp_path).file("../pages.py")
 
 
 @pytest.mark.http
@@ -120,6 +121,13 @@ async def test_files_of_the_page_are_kept_for_ever_under_their_fingerprint_only(
         assert (again.status, again.bytes) == (304, b"")
         old = await studio.get(url.partition("?")[0] + "?v=0")
         assert old.headers["Cache-Control"] == "public, no-cache"
+
+
+@pytest.mark.http
+async def test_script_of_the_session_lies_beside_the_pages_own(studio):
+    answer = await studio.get("/webhooks/static/session.js")
+    assert (answer.status, answer.bytes) == (200, SESSION.read_bytes())
+    assert answer.headers["Content-Type"].startswith("text/javascript")
 
 
 @pytest.mark.http

@@ -1,37 +1,16 @@
 // The console. No framework, no build step: state in plain objects, one function per part of the page,
 // every change on the server through `call`. Views are chosen by the address behind "#".
 
-const $ = (id) => document.getElementById(id);
+import { $, Problem, call, forgetTokens, get, h, keepTokens, locked, problemOf, refresh, renewInTime, send, session } from "./session.js";
+
 const ACTIVE = new Set(["waiting", "queued", "claimed", "submitted", "finalizing", "cancelling"]);
 const PAGE = 200;
-const DEADLINE_MS = 60_000;
-
-/** Make an element: h("a", {href, class, onclick, "aria-label"}, child, …). Text never becomes markup. */
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value === true) element.setAttribute(name, "");
-    else element.setAttribute(name, value);
-  }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
-  return element;
-}
 
 const fill = (id, ...children) => $(id).replaceChildren(...children.flat(3).filter(Boolean));
 const many = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;
 const say = (text) => { $("status").textContent = text; };
 
 // ------------------------------------------------------------ what went wrong
-
-class Problem extends Error {
-  constructor(status, body = {}) {
-    const text = body.detail || body.title || `The server answered ${status}.`;
-    super(status >= 500 && body.requestId ? `${text} (request ${body.requestId})` : text);
-    Object.assign(this, { status, body, code: body.code || "" });
-  }
-}
 
 function showProblem(error) {
   if (error?.name === "Left") return; // another view was opened meanwhile
@@ -72,88 +51,6 @@ const onSubmit = (id, work) => $(id).addEventListener("submit", (event) => {
 });
 const onClick = (id, work) => $(id).addEventListener("click", () => void act($(id), work));
 
-// ------------------------------------------------------------ session
-// The access token is an HttpOnly cookie of a quarter of an hour; the refresh token lives in this tab only.
-
-const session = { user: null, refreshToken: sessionStorage.getItem("studio.refresh"), timer: 0, signingIn: null, renewing: null };
-const otherTabs = new BroadcastChannel("studio.session");
-otherTabs.onmessage = ({ data }) => keepTokens(data, false);
-
-function keepTokens({ refreshToken, expiresIn }, tell = true) {
-  session.refreshToken = refreshToken;
-  sessionStorage.setItem("studio.refresh", refreshToken);
-  sessionStorage.setItem("studio.renewAt", String(Date.now() + Math.max(10, expiresIn - 60) * 1000));
-  renewInTime();
-  if (tell) otherTabs.postMessage({ refreshToken, expiresIn });
-}
-
-/** Renew before the cookie ends, so that pictures, sounds and the event channel keep working. */
-function renewInTime() {
-  clearTimeout(session.timer);
-  if (!session.refreshToken) return;
-  const wait = Number(sessionStorage.getItem("studio.renewAt")) - Date.now();
-  session.timer = setTimeout(() => void renew().catch(() => {}), Math.max(0, wait));
-}
-
-function forgetTokens() {
-  clearTimeout(session.timer);
-  session.refreshToken = null;
-  sessionStorage.removeItem("studio.refresh");
-}
-
-async function send(method, path, { json, raw, type, headers = {} } = {}) {
-  const all = { Accept: "application/json", ...headers };
-  if (method !== "GET") all["X-Requested-With"] = "studio-console";
-  if (json !== undefined) all["Content-Type"] = "application/json";
-  if (type) all["Content-Type"] = type;
-  try {
-    return await fetch(path, {
-      method, headers: all, body: json !== undefined ? JSON.stringify(json) : raw,
-      credentials: "same-origin", signal: AbortSignal.timeout(DEADLINE_MS),
-    });
-  } catch (error) {
-    const late = error.name === "TimeoutError";
-    throw new Problem(0, { detail: late ? "The server took too long to answer. Try again." : "The server cannot be reached. Nothing is lost; try again in a moment." });
-  }
-}
-
-/** Get a new cookie: by the refresh token, else by signing in again. Every caller waits for the same one. */
-function renew() {
-  session.renewing ??= navigatorLock(refreshOnce).finally(() => { session.renewing = null; });
-  return session.renewing;
-}
-
-const navigatorLock = (work) => (navigator.locks ? navigator.locks.request("studio.refresh", work) : work());
-
-async function refreshOnce() {
-  if (!session.refreshToken) return signIn();
-  const response = await send("POST", "/api/auth/refresh", { json: { refreshToken: session.refreshToken, cookie: true } });
-  if (response.ok) return keepTokens(await response.json());
-  if (response.status >= 500) throw await problemOf(response);
-  forgetTokens();
-  if ((await send("GET", "/api/auth/me")).ok) return undefined; // another tab was faster
-  return signIn();
-}
-
-async function problemOf(response) {
-  const body = await response.json().catch(() => ({}));
-  return new Problem(response.status, body);
-}
-
-/** Call the API: JSON in, JSON out. A lost session is renewed, then the same call is made again. */
-async function call(method, path, options = {}) {
-  for (let left = 2; ; left -= 1) {
-    const response = await send(method, path, options);
-    if (response.status === 401 && left > 0) {
-      await renew();
-      continue;
-    }
-    if (!response.ok) throw await problemOf(response);
-    if (response.status === 204) return null;
-    return (response.headers.get("Content-Type") || "").includes("json") ? response.json() : response.text();
-  }
-}
-const get = (path) => call("GET", path);
 const post = (path, json = undefined) => call("POST", path, { json });
 
 /** Read a paged list to its end, or to `pages` pages. */
@@ -169,9 +66,13 @@ async function getAll(path, pages = 10) {
   return items;
 }
 
+const signing = { promise: null, done: () => {} };
+// Whoever signs in keeps the lock, so that the other tabs wait for it instead of asking too.
+session.begin = () => locked(async () => (await refresh()) || signIn());
+
 /** Show the sign-in over whatever was open, which stays as it is behind it; resolves once signed in. */
 function signIn() {
-  session.signingIn ??= new Promise((resolve) => {
+  signing.promise ??= new Promise((resolve) => {
     const again = Boolean(session.user);
     $("signin-why").textContent = again
       ? "Your session has ended. Sign in again: what you typed is still there."
@@ -181,11 +82,11 @@ function signIn() {
     document.body.classList.add("signed-out");
     $("view-signin").hidden = false;
     $("email").focus();
-    session.signedIn = (pair) => {
+    signing.done = (pair) => {
       keepTokens(pair);
       const stranger = again && session.user.id !== pair.user.id;
       session.user = pair.user;
-      session.signingIn = null;
+      signing.promise = null;
       document.body.classList.remove("signed-out");
       $("view-signin").hidden = true;
       $("code").value = "";
@@ -194,7 +95,7 @@ function signIn() {
       resolve();
     };
   });
-  return session.signingIn;
+  return signing.promise;
 }
 
 function showCodeForm(on) {
@@ -229,7 +130,7 @@ onSubmit("code-form", async () => {
   const json = { email: $("email").value.trim(), code: $("code").value.trim(), cookie: true };
   const response = await send("POST", "/api/auth/otp/verify", { json });
   if (!response.ok) throw await problemOf(response);
-  session.signedIn(await response.json());
+  signing.done(await response.json());
 });
 onClick("other-email", async () => showCodeForm(false));
 onClick("sign-out", async () => {
@@ -339,7 +240,7 @@ async function route({ focus = true } = {}) {
     else if (kind === "stories" && id) await openStory(decodeURIComponent(id));
     else if (kind === "invitations" && id) location.replace(`#/projects/${(await post(`/api/rbac/invitations/${id}/accept`)).projectId}`);
     else await openProjects();
-    if (focus && !session.signingIn) document.querySelector("main > section:not([hidden]) h1")?.focus({ preventScroll: true });
+    if (focus && !signing.promise) document.querySelector("main > section:not([hidden]) h1")?.focus({ preventScroll: true });
   } catch (error) {
     if (error.status === 404 && id) {
       history.replaceState(null, "", "#/");

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
-from studio import PluginContext
-from studio.testing import InMemoryDatabase
-from studio.testing.kit import (
-    HttpClients,
-    Metrics,
-    Providers,
-    Services,
-    Settings,
-    Studio,
-    get_logger,
-    running,
-)
+from studio.testing.contexts import alone, wrapped
 from studio_b2.plugin import Plugin
 from studio_b2.settings import B2Settings
 
@@ -38,48 +27,16 @@ async def fake(fakes):
 def started(tmp_path, monkeypatch):
     """Return a maker of a running Studio with this plugin alone; variables as an operator sets them."""
     monkeypatch.setattr("studio.http_call.BACKOFF_S", 0.001)
-
-    @asynccontextmanager
-    async def start(**variables):
-        environ = {
-            "STUDIO_ENV": "test",
-            "STUDIO_CONFIG_DIR": str(tmp_path),
-            "STUDIO_PLUGINS__ENABLED": "b2",
-            "STUDIO_LOGGING__LEVEL": "error",
-            "STUDIO_LOGGING__DIRECTORY": str(tmp_path / "errors"),
-            "STUDIO_B2__CACHE_DIR": str(tmp_path / "cache"),
-            **variables,
-        }
-        studio = Studio(environ=environ, database=InMemoryDatabase())
-        async with running(studio):
-            yield studio
-
-    return start
+    return partial(alone, tmp_path, "b2", STUDIO_B2__CACHE_DIR=str(tmp_path / "cache"))
 
 
 @pytest.fixture
 def open_storage(fake, fakes, tmp_path, monkeypatch):
-    """Return a maker of the storage as features get it, wrapped, before the fake; no whole Studio."""
+    """Return a maker of the storage as features get it, before the fake."""
     monkeypatch.setattr("studio.http_call.BACKOFF_S", 0.001)
-
-    @asynccontextmanager
-    async def start(**changed):
-        named = {
-            "key_id": fakes.KEY_ID, "application_key": fakes.SECRET, "bucket": fakes.BUCKET, "base_url": fake.url,
-            "cache_dir": tmp_path / "cache",
-        }  # fmt: skip
-        services = Services()
-        services.settings, services.metrics = Settings(), Metrics()
-        services.http, providers = (
-            HttpClients(services.settings, services.metrics),
-            Providers(services.settings),
-        )
-        ctx = PluginContext("b2", services, B2Settings(**named | changed), get_logger("b2"))
-        providers.register("b2", ctx, Plugin().register_providers(ctx))
-        yield providers.get("storage", "b2")
-        await services.http.close()
-
-    return start
+    named = {"key_id": fakes.KEY_ID, "application_key": fakes.SECRET, "bucket": fakes.BUCKET}
+    named |= {"base_url": fake.url, "cache_dir": tmp_path / "cache"}
+    return lambda **changed: wrapped(Plugin, "storage", B2Settings(**named | changed))
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import structlog
 
-from studio import PluginContext
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
+from studio.testing.contexts import contexts
 from studio_centrifugo import sender
 from studio_centrifugo.settings import CentrifugoSettings
 from studio_centrifugo.transport import CentrifugoTransport
@@ -27,22 +25,18 @@ async def centrifugo(centrifugo_fakes):
 async def transport_at(centrifugo_fakes, monkeypatch):
     """Return a function that builds a transport for an address; it tries again soon."""
     monkeypatch.setattr(sender, "PAUSE_S", 0.01)
-    services = Services()
-    services.settings = Settings()
-    services.metrics = Metrics()
-    services.http = HttpClients(services.settings, services.metrics)
     made = []
+    async with contexts() as make:
 
-    def build(url, **changed):
-        named = {"api_url": f"{url}/api", "api_key": centrifugo_fakes.KEY, "deadline_s": 1} | changed
-        ctx = PluginContext("centrifugo", services, CentrifugoSettings(**named), structlog.get_logger())
-        made.append(CentrifugoTransport(ctx, ctx.settings(CentrifugoSettings)))
-        return made[-1]
+        def build(url, **changed):
+            named = {"api_url": f"{url}/api", "api_key": centrifugo_fakes.KEY, "deadline_s": 1} | changed
+            ctx = make("centrifugo", CentrifugoSettings(**named))
+            made.append(CentrifugoTransport(ctx, ctx.settings(CentrifugoSettings)))
+            return made[-1]
 
-    yield build
-    for transport in made:
-        await transport.sender.finish(0)
-    await services.http.close()
+        yield build
+        for transport in made:
+            await transport.sender.finish(0)
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import structlog
 
-from studio import PluginContext
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
+from studio.testing.contexts import contexts
 from studio_newrelic import forwarder
 from studio_newrelic.service import NewRelic
 from studio_newrelic.settings import NewrelicSettings
@@ -27,23 +25,19 @@ async def newrelic(newrelic_fakes):
 async def service_at(newrelic_fakes, monkeypatch):
     """Return a function that builds the service for an address; it tries again soon."""
     monkeypatch.setattr(forwarder, "AWAY_S", 0.01)
-    services = Services()
-    services.settings = Settings()
-    services.metrics = Metrics()
-    services.http = HttpClients(services.settings, services.metrics)
     made = []
+    async with contexts() as make:
 
-    def build(url, **changed):
-        named = {"license_key": newrelic_fakes.KEY, "account_id": newrelic_fakes.ACCOUNT, "flush_s": 0.01}
-        chosen = NewrelicSettings(**named | {"collector": url, "deadline_s": 1} | changed)
-        made.append(NewRelic(PluginContext("newrelic", services, chosen, structlog.get_logger()), chosen))
-        return made[-1]
+        def build(url, **changed):
+            named = {"license_key": newrelic_fakes.KEY, "account_id": newrelic_fakes.ACCOUNT, "flush_s": 0.01}
+            chosen = NewrelicSettings(**named | {"collector": url, "deadline_s": 1} | changed)
+            made.append(NewRelic(make("newrelic", chosen), chosen))
+            return made[-1]
 
-    yield build
-    for service in made:
-        for queue in service._queues():
-            await queue.finish(0)
-    await services.http.close()
+        yield build
+        for service in made:
+            for queue in service._queues():
+                await queue.finish(0)
 
 
 @pytest.fixture(autouse=True)

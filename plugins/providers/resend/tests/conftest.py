@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-import structlog
-from aiohttp import web
 
-from studio import PluginContext
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
-from studio.testing.vendor import FakeVendor
+from studio.testing.contexts import contexts
+from studio.testing.vendor import Canned
 from studio_resend.client import ResendMailer
 from studio_resend.settings import ResendSettings
 
 PAYLOADS = Path(__file__).parent / "payloads"
 
 
-class Canned(FakeVendor):
-    """Gives the same answer to everything."""
-
-    def __init__(self, status, body=None, headers=None, text=None):
-        super().__init__()
-        self._made = status, json.dumps(body) if text is None else text, headers or {}
-
-    def routes(self):
-        return [web.route("*", "/{any:.*}", self._answer)]
-
-    async def _answer(self, request):
-        status, text, headers = self._made
-        return web.Response(status=status, text=text, headers=headers, content_type="application/json")
-
-
 @pytest.fixture
 async def mailer_at():
     """Return a function that builds a mailer for an address."""
-    services = Services()
-    services.metrics = Metrics()
-    services.http = HttpClients(Settings(), services.metrics)
-
-    def build(url="https://api.resend.com", **changed):
-        named = {"api_key": "re_fake_0123456789abcdef", "sender": "Studio <mail@example.com>", "api_url": url}
-        ctx = PluginContext("resend", services, ResendSettings(**named | changed), structlog.get_logger())
-        return ResendMailer(ctx)
-
-    yield build
-    await services.http.close()
+    named = {"api_key": "re_fake_0123456789abcdef", "sender": "Studio <mail@example.com>"}
+    async with contexts() as make:
+        yield lambda url="https://api.resend.com", **changed: ResendMailer(
+            make("resend", ResendSettings(**named | {"api_url": url} | changed))
+        )
 
 
 @pytest.fixture

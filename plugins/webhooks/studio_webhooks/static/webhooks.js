@@ -1,33 +1,15 @@
 // The webhooks page: a client of /api/webhooks like any other. No framework, no build step. It signs in as the console
 // does: an HttpOnly cookie, renewed with the tab's refresh token, and a header with every write. Text never becomes markup.
 
-const $ = (id) => document.getElementById(id);
-const PAGE = 50, DEADLINE_MS = 60_000, FOLLOW_MS = 700, FOLLOW_TIMES = 60;
+import { $, Problem, call, get, h, locked, refresh, renewInTime, send, session } from "./session.js";
+
+const PAGE = 50, FOLLOW_MS = 700, FOLLOW_TIMES = 60;
 const SHOWN_CHARS = 50_000;
 const BADGES = { processed: "good", delivered: "good", received: "busy", queued: "busy", dead: "bad" };
 const VIEWS = ["signin", "received", "call", "sent", "delivery"];
 
-/** Make an element: h("a", {href, class, onclick}, child, …). */
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
-  return element;
-}
-
 const say = (text) => { $("status").textContent = text; };
 
-class Problem extends Error {
-  constructor(status, body = {}) {
-    const text = body.detail || body.title || `The server answered ${status}.`;
-    super(status >= 500 && body.requestId ? `${text} (request ${body.requestId})` : text);
-    this.status = status;
-  }
-}
 class Left extends Error { name = "Left"; }
 
 function showProblem(error) {
@@ -52,102 +34,28 @@ async function act(control, work) {
 }
 const onClick = (id, work) => $(id).addEventListener("click", () => void act($(id), work));
 
-// ------------------------------------------------------------ session: the console's, see its script
+// ------------------------------------------------------------ session
 
-const session = { user: null, refreshToken: sessionStorage.getItem("studio.refresh"), timer: 0, renewing: null, waiting: null, signedIn: () => {} };
-const otherTabs = new BroadcastChannel("studio.session");
-otherTabs.onmessage = ({ data }) => {
-  keepTokens(data, false);
-  session.signedIn();
-};
-
-function keepTokens({ refreshToken, expiresIn }, tell = true) {
-  session.refreshToken = refreshToken;
-  sessionStorage.setItem("studio.refresh", refreshToken);
-  sessionStorage.setItem("studio.renewAt", String(Date.now() + Math.max(10, expiresIn - 60) * 1000));
-  renewInTime();
-  if (tell) otherTabs.postMessage({ refreshToken, expiresIn });
-}
-
-function renewInTime() {
-  clearTimeout(session.timer);
-  if (!session.refreshToken) return;
-  const wait = Number(sessionStorage.getItem("studio.renewAt")) - Date.now();
-  session.timer = setTimeout(() => void renew().catch(() => {}), Math.max(0, wait));
-}
-
-async function send(method, path, json) {
-  const headers = { Accept: "application/json" };
-  if (method !== "GET") headers["X-Requested-With"] = "studio-console";
-  if (json !== undefined) headers["Content-Type"] = "application/json";
-  try {
-    return await fetch(path, {
-      method, headers, body: json === undefined ? undefined : JSON.stringify(json),
-      credentials: "same-origin", signal: AbortSignal.timeout(DEADLINE_MS),
-    });
-  } catch (error) {
-    const late = error.name === "TimeoutError";
-    throw new Problem(0, { detail: late ? "The server took too long to answer. Try again." : "The server cannot be reached. Try again in a moment." });
-  }
-}
-
-/** Get a new cookie by the refresh token, else wait until somebody signs in at the console. Every caller waits for the same one. */
-function renew() {
-  session.renewing ??= (navigator.locks ? navigator.locks.request("studio.refresh", refreshOnce) : refreshOnce()).then(
-    (renewed) => renewed || signIn(),
-  ).finally(() => { session.renewing = null; });
-  return session.renewing;
-}
-
-async function refreshOnce() {
-  if (session.refreshToken) {
-    const response = await send("POST", "/api/auth/refresh", { refreshToken: session.refreshToken, cookie: true });
-    if (response.ok) {
-      keepTokens(await response.json());
-      return true;
-    }
-    if (response.status >= 500) throw await problemOf(response);
-    clearTimeout(session.timer);
-    session.refreshToken = null;
-    sessionStorage.removeItem("studio.refresh");
-  }
-  return (await send("GET", "/api/auth/me")).ok; // another tab was faster
-}
+const waiting = { promise: null };
+// The console's tab needs the lock to sign in: it is free while this one waits for that.
+session.begin = () => locked(refresh).then((renewed) => renewed || signIn());
 
 /** Ask for a sign-in at the console, whose lock is free meanwhile; its tab tells us when it is done. */
 function signIn() {
-  session.waiting ??= new Promise((resolve) => {
-    session.signedIn = async () => {
-      session.signedIn = () => {};
+  waiting.promise ??= new Promise((resolve) => {
+    session.heard = async () => {
+      session.heard = () => {};
       const response = await send("GET", "/api/auth/me"), user = response.ok ? await response.json() : null;
       if (session.user && user && user.id !== session.user.id) return location.reload(); // somebody else: nothing stays
-      session.waiting = null;
+      waiting.promise = null;
       if (view.name) show(view.name);
       resolve();
     };
   });
   for (const name of VIEWS) $(`view-${name}`).hidden = name !== "signin";
   $("signin-title").focus();
-  return session.waiting;
+  return waiting.promise;
 }
-
-async function problemOf(response) {
-  return new Problem(response.status, await response.json().catch(() => ({})));
-}
-
-/** Call the API. A lost session is renewed, then the same call is made again. */
-async function call(method, path, json) {
-  for (let left = 2; ; left -= 1) {
-    const response = await send(method, path, json);
-    if (response.status === 401 && left > 0) {
-      await renew();
-      continue;
-    }
-    if (!response.ok) throw await problemOf(response);
-    return response.status === 204 ? null : response.json();
-  }
-}
-const get = (path) => call("GET", path);
 
 // ------------------------------------------------------------ views
 
