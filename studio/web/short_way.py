@@ -1,4 +1,4 @@
-"""From aiohttp's connection to a typed route without aiohttp's router: 7 of the 44 µs of a short request (in process)."""
+"""From aiohttp's connection to a typed route without aiohttp's router: 7 of the 44 µs that a short request took."""
 
 from __future__ import annotations
 
