@@ -122,8 +122,9 @@ class DeclaredDatabase:
             yield token
         finally:
             beat.cancel()
-            await asyncio.gather(beat, return_exceptions=True)
             await state.update({"_id": plugin, "lease.token": token}, {"$unset": {"lease": ""}})
+            beat.cancel()  # Python 3.11 loses one that falls into the driver; without the lease it ends by itself
+            await asyncio.gather(beat, return_exceptions=True)
 
     async def _beat(self, plugin: str, token: str) -> None:
         mine = {"_id": plugin, "lease.token": token}

@@ -139,12 +139,12 @@ class JobStore:
         await self.jobs.update(mine, free, many=True)
 
     async def _renew(self, job_id: str) -> None:
-        while True:
+        """Renew until cancelled, or the lease is gone: Python 3.11 loses a cancellation that falls into the driver."""
+        mine, held = {"_id": job_id, "lease_owner": self.owner}, 1
+        while held:
             await asyncio.sleep(self._lease_s / 3)
-            with suppress(
-                StudioError
-            ):  # a missed beat is no loss of the lease, two more follow before it ends
-                await self.jobs.update({"_id": job_id, "lease_owner": self.owner}, {"$set": self.leased()})
+            with suppress(StudioError):  # a missed beat loses no lease, two more follow before it ends
+                held = await self.jobs.update(mine, {"$set": self.leased()})
 
     def orphaned(self, job: Doc) -> bool:
         """Say whether nobody works on `job`; ask only while it is `Machine.busy` for you."""

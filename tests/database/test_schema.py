@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -91,6 +92,28 @@ async def test_failed_step_keeps_the_ones_before_it_and_frees_the_lease(fresh):
         await fresh.migrate("p", [*steps(log, 1), Migration(2, "broken", broken)])
     assert await fresh.migrate("p", steps(log, 1, 2)) == [2]
     assert log == [1, 2]
+
+
+async def test_heartbeat_that_loses_its_cancellation_holds_up_no_start(monkeypatch):
+    database = InMemoryDatabase()
+    state, beating = database["plugin_state"], asyncio.Event()
+    update = state.update
+
+    async def deaf(where, change, **options):
+        if "$inc" in change:
+            beating.set()
+            with suppress(
+                asyncio.CancelledError
+            ):  # as in `wait_for` of Python 3.11 when its future is done already
+                await asyncio.sleep(60)
+        return await update(where, change, **options)
+
+    async def step(_: Database) -> None:
+        await beating.wait()
+
+    monkeypatch.setattr(state, "update", deaf)
+    async with asyncio.timeout(3):
+        assert await database.migrate("p", [Migration(1, "slow", step)]) == [1]
 
 
 async def test_two_processes_apply_each_step_once(fresh):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -114,6 +115,27 @@ async def test_heartbeat_renews_the_lease(make_world):
         await world.jobs.step(job_id)
     assert renewed.is_set()
     assert "lease_owner" not in await world.job(job_id)
+
+
+async def test_heartbeat_that_loses_its_cancellation_ends_with_the_lease(make_world, monkeypatch):
+    world = make_world(lease_s=0.3)
+    jobs, beats = world.database["jobs"], asyncio.Queue()
+    update = jobs.update
+
+    async def deaf(where, change, **options):
+        if "lease_owner" in where:
+            beats.put_nowait(1)
+            with suppress(
+                asyncio.CancelledError
+            ):  # as in `wait_for` of Python 3.11 when its future is done already
+                await asyncio.sleep(60)
+        return await update(where, change, **options)
+
+    monkeypatch.setattr(jobs, "update", deaf)
+    async with asyncio.timeout(5), world.jobs._store.lease({"_id": "gone"}):
+        await beats.get()
+    (beat,) = (task for task in asyncio.all_tasks() if "_renew" in repr(task.get_coro()))
+    await asyncio.wait_for(beat, 5)
 
 
 def test_expired_lease_must_stand_still_before_it_is_taken(world, monkeypatch):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 import pytest
 from aiohttp import web
@@ -232,6 +233,31 @@ async def test_running_request_says_so_and_stops_saying_so(serve, shop, monkeypa
     assert (await first).status == 201
     assert (await house.keys.get(stored["_id"]))["status"] == 201
     assert not [task for task in asyncio.all_tasks() if "_beat" in repr(task.get_coro())]
+
+
+async def test_heartbeat_that_loses_its_cancellation_ends_with_the_answer(serve, shop, monkeypatch):
+    monkeypatch.setattr(idempotency, "BEAT_S", 0.02)
+    shop.hold = asyncio.Event()
+    house, beating = await serve(order(shop)), asyncio.Event()
+    update = house.keys.update
+
+    async def deaf(where, change, **options):
+        if "$inc" in change:
+            beating.set()
+            with suppress(
+                asyncio.CancelledError
+            ):  # as in `wait_for` of Python 3.11 when its future is done already
+                await asyncio.sleep(60)
+        return await update(where, change, **options)
+
+    monkeypatch.setattr(house.keys, "update", deaf)
+    first = asyncio.create_task(place(house))
+    async with asyncio.timeout(10):
+        await beating.wait()
+        shop.hold.set()
+        assert (await first).status == 201
+        while [task for task in asyncio.all_tasks() if "_beat(" in repr(task)]:
+            await asyncio.sleep(0.01)
 
 
 async def test_claim_of_an_older_version_without_a_heartbeat_goes_stale_too(serve, shop, clock):
