@@ -121,9 +121,6 @@ def voices(payload: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - every t
         for voice in speaker.list_voices()
         if speaker.library.espeak_SetVoiceByName(voice["identifier"].encode()) == 0
     ]
-    speaker.speak(
-        "a", usable[0]["identifier"], 165, 50
-    )  # the first words after trying all voices lose their events
     variants = speaker.list_voices(b"variant")
     return {"voices": usable, "variants": [v for v in variants if v["identifier"].startswith("!v/")]}
 

@@ -7,13 +7,14 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from studio import StorageFullError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -81,6 +82,14 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def joined(parts: Iterable[Path], target: Path) -> None:
+    """Write the bytes of `parts`, one after the other, to `target`; raises StorageFullError."""
+    with storage_full_as_error(target.name), target.open("wb") as whole:
+        for part in parts:
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, whole)
 
 
 def write_whole(target: Path, data: bytes) -> None:

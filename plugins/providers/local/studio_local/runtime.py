@@ -30,9 +30,12 @@ class LocalRuntime:
 
     @cached_property
     def espeak(self) -> ChildPool:
-        """Processes that hold one espeak-ng each."""
-        settings = self.settings
-        return ChildPool("studio_local.espeak_child", settings.processes, memory_mb=settings.child_memory_mb)
+        """Processes that hold one espeak-ng each, for one line: who has spoken says the same again a bit otherwise.
+
+        Equal lines give equal files this way, and a film finds its pictures and sound as it left them.
+        """
+        program, settings = "studio_local.espeak_child", self.settings
+        return ChildPool(program, settings.processes, memory_mb=settings.child_memory_mb, fresh=True)
 
     @cached_property
     def ffmpeg(self) -> Ffmpeg:

@@ -43,10 +43,9 @@ class LocalVideoGenerator(LocalGenerator[VideoRequest]):
         frame = Frame(request.width, request.height, request.fps)
         frames = max(1, round(request.duration_ms * request.fps / 1000))
         try:
-            await film_panel(
-                Still(request.image, request.movement, frames, frame), [], scratch, self._runtime
-            )
-            await keep(scratch / "out.mp4", target)
+            still = Still(request.image, request.movement, frames, frame)
+            await film_panel(still, [], scratch / target.name, self._runtime)
+            await keep(scratch / target.name, target)
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         length = round(frames * 1000 / request.fps)

@@ -123,7 +123,18 @@ async def test_lines_are_spoken_side_by_side_in_two_processes(warm, tools):
         *(tools.finished(provider, ask(f"v9{i}", line)) for i, line in enumerate(lines))
     )
     assert [" ".join(w.text for w in g.files[0].words) for g in done] == lines
-    assert len(runtime_of(warm).espeak._idle) <= 2
+
+
+async def test_equal_lines_give_equal_files_whatever_was_said_between(warm, tools):
+    provider = LocalVoiceGenerator(warm)
+    said = ["The lamp is out again.", "Who goes there?", "The lamp is out again."]
+    files = [
+        (await tools.finished(provider, ask(f"same{number}", line, voice="en-us+m3")))
+        .files[0]
+        .path.read_bytes()
+        for number, line in enumerate(said)
+    ]
+    assert files[0] == files[2] != files[1]
 
 
 def loaded_libraries():
@@ -144,13 +155,16 @@ async def test_missing_wheel_says_how_to_install_it(fresh, monkeypatch):
         await LocalVoiceGenerator(fresh()).submit(ask("v11"))
 
 
-async def test_engine_that_was_killed_is_replaced(fresh, tools):
+async def test_engine_that_is_killed_while_it_speaks_fails_one_line(fresh, tools):
     ctx = fresh(processes=1)
-    provider = LocalVoiceGenerator(ctx)
-    await tools.finished(provider, ask("v12", "One."))
-    worker = runtime_of(ctx).espeak._idle[0]
-    worker.process.kill()
-    await worker.process.wait()
+    provider, pool = LocalVoiceGenerator(ctx), runtime_of(ctx).espeak
+    await provider.voices()
+    speaking = asyncio.create_task(tools.finished(provider, ask("v12", "One more word. " * 300)))
+    while not pool._busy:
+        await asyncio.sleep(0)
+    next(iter(pool._busy)).process.kill()
+    broken = await speaking
+    assert (broken.state, broken.error.retryable) == ("failed", True)
     assert (await tools.finished(provider, ask("v13", "Two."))).state == "succeeded"
 
 

@@ -77,11 +77,12 @@ class _Worker:
 
 
 class ChildPool:
-    """At most `size` children of the program `module`, each doing one task at a time."""
+    """At most `size` children of the program `module`, each doing one task at a time; `fresh` ones do just one."""
 
-    def __init__(self, module: str, size: int, *, memory_mb: int) -> None:
+    def __init__(self, module: str, size: int, *, memory_mb: int, fresh: bool = False) -> None:
         self._module = module
         self._memory_mb = memory_mb
+        self._fresh = fresh
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
         self._slots = asyncio.Semaphore(size)
@@ -102,7 +103,8 @@ class ChildPool:
                 raise DeadlineExceededError(message) from error
             else:
                 worker.knows.add(task)
-                self._idle.append(worker)
+                if not self._fresh:
+                    self._idle.append(worker)
             finally:
                 self._busy.discard(worker)
                 if worker not in self._idle:
@@ -116,9 +118,10 @@ class ChildPool:
         await asyncio.gather(*(worker.close() for worker in workers))
 
     async def _take(self, task: str) -> _Worker:
-        """Return an idle worker, best one that has done such a task, else a new one."""
+        """Return an idle worker, best one that has done such a task and few others, else a new one."""
         while self._idle:
-            worker = next((idle for idle in self._idle if task in idle.knows), self._idle[-1])
+            able = [idle for idle in self._idle if task in idle.knows]
+            worker = min(able, key=lambda idle: len(idle.knows), default=self._idle[-1])
             self._idle.remove(worker)
             if worker.alive:
                 break

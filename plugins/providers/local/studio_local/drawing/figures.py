@@ -162,20 +162,20 @@ def _light(layer: Canvas, figure: Figure) -> None:
     box = layer.image.getbbox()
     if box is None:
         return
-    part = np.asarray(layer.image.crop(box), dtype=np.float32)
+    part = np.array(layer.image.crop(box))
     middle = figure.x * layer.unit - box[0]
     half = max(1.0, figure.height * 0.15 * layer.unit)
     share = np.clip((np.arange(part.shape[1], dtype=np.float32) - middle) / half, -1, 1)
     factor = 0.9 + 0.14 * share
-    coloured = part[..., :3] * factor[None, :, None]
     shift = max(2, round(figure.height * 0.006 * layer.unit))
-    solid = part[..., 3]
+    solid = part[..., 3].astype(np.float32)
     beyond = np.zeros_like(solid)
     beyond[:, :-shift] = solid[:, shift:]
-    rim = np.clip(solid - beyond, 0, 255)[..., None] / 255 * 34
-    alpha = solid[..., None]
-    lit_part = np.concatenate([np.clip(coloured + rim, 0, 255), alpha], axis=2).astype(np.uint8)
-    layer.image.paste(Image.fromarray(lit_part), box[:2])
+    rim = np.maximum(solid - beyond, 0) * (34 / 255)
+    for channel in range(3):
+        lit = part[..., channel] * factor + rim
+        part[..., channel] = np.minimum(lit, 255, out=lit)
+    layer.image.paste(Image.fromarray(part), box[:2])
 
 
 def silhouetted(look: Look, tone: Colour) -> Look:

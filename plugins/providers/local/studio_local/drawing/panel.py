@@ -69,9 +69,7 @@ def _set(canvas: Canvas, brief: dict[str, Any], palette: Palette, framing: Frami
         lightning(canvas, rng, canvas.aspect)
     if framing.closer > 1:
         side = pick(brief["code"], "side", 3) - 1
-        canvas.closer(framing.closer, (canvas.aspect * (0.5 + 0.12 * side), 0.42))
-    if framing.blur:
-        canvas.blur(framing.blur)
+        canvas.closer(framing.closer, (canvas.aspect * (0.5 + 0.12 * side), 0.42), framing.blur)
 
 
 def _cast(
@@ -160,10 +158,12 @@ def _over_the_shoulder(canvas: Canvas, looks: list[Look], framing: Framing, rng:
 
 def _graded(image: Image.Image, seed: int) -> Image.Image:
     """Darken the corners and add a paper's grain."""
-    pixels = np.asarray(image, dtype=np.float32)
+    pixels = np.array(image, dtype=np.float32)
     height, width, _ = pixels.shape
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     corner = 1 - 0.16 * np.clip(x**2 * 0.6 + y**2 * 0.6 - 0.25, 0, None)
-    grain = np.random.default_rng(seed).normal(0, 0.5, (height, width)).astype(np.float32)
-    return Image.fromarray(np.clip(pixels * corner[..., None] + grain[..., None], 0, 255).astype(np.uint8))
+    grain = np.random.default_rng(seed).standard_normal((height, width), dtype=np.float32) * np.float32(0.5)
+    pixels *= corner[..., None]
+    pixels += grain[..., None]
+    return Image.fromarray(np.clip(pixels, 0, 255, out=pixels).astype(np.uint8))

@@ -13,7 +13,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from studio_local.files import write_whole
+from studio_local.files import joined, write_whole
 from studio_local.film.cache import used
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ async def encode_in_stretches(samples: Path, cache: Path, scratch: Path, ffmpeg:
     stretches = await asyncio.gather(
         *(_stretch(samples, start, min(STRETCH, frames - start), cache, scratch, ffmpeg) for start in starts)
     )
-    joined = scratch / "sound.aac"
-    await asyncio.to_thread(_join, stretches, joined)
-    return joined
+    sound = scratch / "sound.aac"
+    await asyncio.to_thread(joined, stretches, sound)
+    return sound
 
 
 async def _stretch(
@@ -68,10 +68,6 @@ def _keep(encoded: Path, frames: int, target: Path) -> None:
     packets = adts_frames(encoded.read_bytes())
     first = _AROUND + 1  # the encoder's first frame holds the silence before the first sample
     write_whole(target, b"".join(packets[first : first + frames]))
-
-
-def _join(stretches: list[Path], target: Path) -> None:
-    target.write_bytes(b"".join(path.read_bytes() for path in stretches))
 
 
 def _read(samples: Path, first: int, frames: int) -> bytes:

@@ -9,9 +9,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from studio import MediaFile, ProviderRejectedError
-from studio_local.files import file_digest, link, replacing_later, write_whole
+from studio_local.files import file_digest, joined, link, replacing_later, write_whole
 from studio_local.film.cache import content_key, prune
-from studio_local.film.segments import Frame, make_segment, segment_recipe, segment_subtitles
+from studio_local.film.segments import (
+    Frame,
+    make_segment,
+    segment_path,
+    segment_recipe,
+    segment_subtitles,
+    timescale,
+)
 from studio_local.film.sound import levelled_music, levelled_voice, mix
 from studio_local.film.subtitles import film_cues, to_ass, to_srt, to_vtt
 from studio_local.film.timing import TimedShot, global_lines, lay_out, total_ms
@@ -120,7 +127,7 @@ class LocalFilmRenderer(LocalGenerator[FilmRequest]):
         """Return every shot's segment; equal shots share one."""
         cache = render.cache("segments")
         recipes = await asyncio.to_thread(_recipes, render)
-        missing = {key for key in map(content_key, recipes) if not (cache / f"{key}.mp4").exists()}
+        missing = {path for recipe in recipes if not (path := segment_path(cache, recipe)).exists()}
         threads = max(1, self._runtime.ffmpeg.processes // max(1, len(missing)))
         slots = asyncio.Semaphore(self._runtime.settings.processes)
         keyed = [
@@ -181,15 +188,13 @@ class LocalFilmRenderer(LocalGenerator[FilmRequest]):
 
     async def _join(self, render: _Render, segments: list[Path], sound: str, film: Path) -> None:
         """Join pictures and sound without encoding anything again."""
-        for number, segment in enumerate(segments):
-            link(render.scratch / f"{number}.mp4", segment)
-        listed = "".join(f"file {number}.mp4\n" for number in range(len(segments)))
-        (render.scratch / "list.txt").write_text("ffconcat version 1.0\n" + listed)
+        await asyncio.to_thread(joined, segments, render.scratch / "film.h264")
+        pictures = ["-f", "h264", "-framerate", str(render.frame.fps), "-i", "film.h264"]
         async with replacing_later(film) as part:
             link(render.scratch / "film.mp4", part)
             await self._runtime.ffmpeg.run(
-                ["-f", "concat", "-safe", "0", "-i", "list.txt", "-i", sound, "-map", "0:v", "-map", "1:a",
-                 "-c", "copy", "-movflags", "+faststart", "film.mp4"], cwd=render.scratch,
+                [*pictures, "-i", sound, "-map", "0:v", "-map", "1:a", "-c", "copy", *timescale(render.frame),
+                 "-movflags", "+faststart", "film.mp4"], cwd=render.scratch,
             )  # fmt: skip
         render.step()
 

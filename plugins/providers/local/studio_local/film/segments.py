@@ -1,6 +1,7 @@
 """One shot's picture: moved, subtitled, encoded, and kept by its content so that it is made once.
 
-A segment holds no sound, so a changed voice or another music never touches a picture.
+A segment holds no sound, so a changed voice or another music never touches a picture. It is a bare H.264 stream:
+such streams are joined byte by byte and wrapped once, in half the time that ffmpeg needs to open as many MP4s.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from studio_local.runtime import LocalRuntime
 
 FONTS = Path(__file__).resolve().parents[1] / "fonts"
-_VERSION = 6
+_VERSION = 7
 """Part of every key: raise it when the same recipe starts to give other pixels."""
+OUT = "out.h264"
 _MARKED = ("-color_range", "tv", "-colorspace", "bt709", "-color_trc", "bt709", "-color_primaries", "bt709")
 
 
@@ -61,6 +63,11 @@ class Still:
     threads: int = 1
 
 
+def segment_path(cache: Path, recipe: dict[str, Any]) -> Path:
+    """Return where the segment lies once it is made."""
+    return cache / f"{content_key(recipe)}.h264"
+
+
 async def make_segment(
     timed: TimedShot,
     frame: Frame,
@@ -72,7 +79,7 @@ async def make_segment(
     threads: int,
 ) -> tuple[Path, bool]:
     """Return the segment's file and whether it had to be rendered."""
-    target = cache / f"{content_key(recipe)}.mp4"
+    target = segment_path(cache, recipe)
     if used(target):
         return target, False
     folder = scratch / target.stem
@@ -87,8 +94,8 @@ async def make_segment(
     else:
         shot = timed.shot
         still = Still(shot.panel, shot.movement, timed.frames, frame, slate=True, threads=threads)
-        await film_panel(still, filters, folder, runtime)
-    await keep(folder / "out.mp4", target)
+        await film_panel(still, filters, folder / OUT, runtime)
+    await keep(folder / OUT, target)
     return target, True
 
 
@@ -102,18 +109,19 @@ async def keep(made: Path, target: Path) -> None:
         await asyncio.to_thread(shutil.move, made, part)
 
 
-async def film_panel(still: Still, filters: list[str], folder: Path, runtime: LocalRuntime) -> None:
-    """Write `folder/out.mp4`: the panel under a moving camera, then `filters`."""
+async def film_panel(still: Still, filters: list[str], out: Path, runtime: LocalRuntime) -> None:
+    """Write `out` (.mp4 or .h264): the panel under a moving camera, then `filters`, which may read beside it."""
     frame = still.frame
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{frame.width}x{frame.height}", *_MARKED[:4]]
     command = [
         str(runtime.ffmpeg.find()), "-hide_banner", "-nostats", "-v", "error", "-y",
         *raw, "-r", str(frame.fps), "-i", "pipe:0", *_encode(filters, still.frames, frame, still.threads),
+        *(timescale(frame) if out.suffix == ".mp4" else ()), out.name,
     ]  # fmt: skip
     payload = {
         "panel": str(still.panel.absolute()), "slate": still.slate, "width": frame.width, "height": frame.height,
         "frames": still.frames, "movement": still.movement, "threads": still.threads,
-        "command": command, "cwd": str(folder),
+        "command": command, "cwd": str(out.parent),
     }  # fmt: skip
     deadline_s = runtime.settings.ffmpeg_deadline_s
     answer = await runtime.workers.call("film_still", payload, deadline_s=deadline_s)
@@ -123,12 +131,12 @@ async def film_panel(still: Still, filters: list[str], folder: Path, runtime: Lo
 async def _film_clip(
     timed: TimedShot, frame: Frame, filters: list[str], folder: Path, runtime: LocalRuntime
 ) -> None:
-    """Write `folder/out.mp4` from a moving picture: cut or held to the shot's length."""
+    """Write the segment into `folder` from a moving picture: cut or held to the shot's length."""
     clip = timed.shot.clip or timed.shot.panel
     link(folder / "clip.mp4", clip)
     held = f"tpad=stop_mode=clone:stop_duration={timed.duration_ms / 1000:.3f}"
     chain = [f"fps={frame.fps}", *_fitted(frame), held, *filters]
-    await runtime.ffmpeg.run(["-i", "clip.mp4", *_encode(chain, timed.frames, frame, 1)], cwd=folder)
+    await runtime.ffmpeg.run(["-i", "clip.mp4", *_encode(chain, timed.frames, frame, 1), OUT], cwd=folder)
 
 
 def _fitted(frame: Frame) -> list[str]:
@@ -144,5 +152,9 @@ def _encode(filters: list[str], frames: int, frame: Frame, threads: int) -> list
         *(("-filter_threads", str(threads), "-vf", ",".join(filters)) if filters else ()),
         "-frames:v", str(frames), "-an", "-c:v", "libx264", "-preset", "superfast", "-crf", "23", "-bf", "0",
         "-g", str(frame.fps * 2), "-pix_fmt", "yuv420p", *_MARKED, "-threads", str(threads),
-        "-video_track_timescale", str(frame.fps * 512), "out.mp4",
     ]  # fmt: skip
+
+
+def timescale(frame: Frame) -> list[str]:
+    """Return the units of an MP4's clock, so that every frame lasts a whole number of them."""
+    return ["-video_track_timescale", str(frame.fps * 512)]
