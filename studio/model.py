@@ -1,7 +1,5 @@
 """The base of every model on the wire, and the shapes that all rooms share."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

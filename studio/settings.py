@@ -1,10 +1,9 @@
 """The configuration of the kernel, section by section, and how it is loaded with every plugin's own."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,9 +12,6 @@ from studio.config_reader import Environment, Reader, secrets_in
 from studio.database.settings import DatabaseSettings
 from studio.jobs.settings import JobsSettings
 from studio.web.proxies import Network
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 OnFailure = Literal["fail", "continue", "retry"]
 Origin = Annotated[str, Field(pattern=r"^https?://[^/\s*?#@]+$")]

@@ -1,7 +1,5 @@
 """Where the two databases are, and how long a call may take."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr

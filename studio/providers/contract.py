@@ -104,6 +104,14 @@ class ProviderSpec:
 # ---------------------------------------------------------------- answers
 
 
+class WordTiming(ProviderModel):
+    """One spoken word; times in ms from the start of the line, `end_ms` exclusive."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+
+
 class MediaFile(ProviderModel):
     """A finished output. Exactly one of `path` (a local file) and `url` (a vendor's, short-lived) is set."""
 
@@ -116,14 +124,6 @@ class MediaFile(ProviderModel):
     words: tuple[WordTiming, ...] = ()
     """Voices only: when each word is spoken, relative to the start of the file."""
     meta: dict[str, Any] = {}
-
-
-class WordTiming(ProviderModel):
-    """One spoken word; times in ms from the start of the line, `end_ms` exclusive."""
-
-    text: str
-    start_ms: int
-    end_ms: int
 
 
 class GenerationError(ProviderModel):

@@ -1,8 +1,6 @@
 """What providers are asked: one immutable model per capability. Files travel as local paths, lengths in ms."""
 
-from __future__ import annotations
-
-from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field

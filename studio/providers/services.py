@@ -1,8 +1,6 @@
 """Providers that generate nothing: storage, mail, issues; and the calls that vendors make to us."""
 
-from __future__ import annotations
-
-from pathlib import Path  # noqa: TC003 - the protocols are checked at run time
+from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Models of the activity feed."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import Field

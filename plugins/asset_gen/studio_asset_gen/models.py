@@ -1,7 +1,5 @@
 """The shapes on the wire: orders, jobs, takes and voice settings."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field

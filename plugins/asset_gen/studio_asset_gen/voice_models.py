@@ -1,7 +1,5 @@
 """The shapes on the wire: voices, and how characters sound."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Models of the audit log."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import Field

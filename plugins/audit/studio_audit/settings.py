@@ -1,7 +1,5 @@
 """Settings of the audit plugin, `[audit]` or `STUDIO_AUDIT__…`."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel, ConfigDict, Field
 
 

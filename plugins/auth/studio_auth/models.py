@@ -1,7 +1,5 @@
 """Models of sign-in, users and sessions."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import EmailStr, Field, StringConstraints

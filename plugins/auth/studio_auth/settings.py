@@ -1,7 +1,5 @@
 """Settings of the auth plugin, `[auth]` or `STUDIO_AUTH__…`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator

@@ -1,7 +1,5 @@
 """Handlers of the console's pages and files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import aiohttp_jinja2

@@ -1,7 +1,5 @@
 """Settings of the limits, `[limits]` or `STUDIO_LIMITS__…`."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Self
 
@@ -33,7 +31,7 @@ class Rate(str):
         return int(self.partition("/")[2])
 
     @property
-    def half(self) -> Rate:
+    def half(self) -> "Rate":
         """Half of the calls, at least one: what a process allows alone while Redis is away."""
         return Rate(f"{max(1, self.calls // 2)}/{self.seconds}")
 

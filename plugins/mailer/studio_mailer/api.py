@@ -1,16 +1,12 @@
 """What other plugins may use: `mails = ctx.service(Mails)`, with `requires=("mailer",)` in the manifest."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from collections.abc import Mapping
+from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
 from studio import Model
 from studio_mailer.text import Address, Link, Name, Text, Title
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Mails(Protocol):

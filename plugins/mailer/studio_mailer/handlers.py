@@ -1,7 +1,5 @@
 """Handlers of the outbox and of the preview."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import aiohttp_jinja2

@@ -1,7 +1,5 @@
 """Models of the outbox."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -5,9 +5,7 @@ its `submit` takes a `ModerationRequest` and answers with what `Verdict` reads i
 releases nothing.
 """
 
-from __future__ import annotations
-
-from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator

@@ -1,7 +1,5 @@
 """Models of sign-in by OpenID Connect."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import ConfigDict, Field

@@ -1,8 +1,6 @@
 """Settings of the OIDC plugin, `[oidc]` or `STUDIO_OIDC__…`."""
 
-from __future__ import annotations
-
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
@@ -24,7 +22,7 @@ class OidcProvider(BaseModel):
     """Its server may have a private address, and speak plain HTTP there."""
 
     @model_validator(mode="after")
-    def _safe_issuer(self) -> OidcProvider:
+    def _safe_issuer(self) -> Self:
         parts = urlsplit(self.issuer)
         schemes = ("https", "http") if self.allow_private else ("https",)
         if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:

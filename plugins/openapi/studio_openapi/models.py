@@ -1,7 +1,5 @@
 """The document, as it describes itself."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from studio import Model

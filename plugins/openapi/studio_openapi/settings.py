@@ -1,7 +1,5 @@
 """The plugin's section of the configuration, `[openapi]` or `STUDIO_OPENAPI__…`."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict

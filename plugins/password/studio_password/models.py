@@ -1,7 +1,5 @@
 """Models of sign-in by password."""
 
-from __future__ import annotations
-
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, EmailStr, Field, SecretStr, model_validator

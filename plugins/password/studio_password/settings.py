@@ -1,7 +1,5 @@
 """Settings of the password plugin, `[password]` or `STUDIO_PASSWORD__…`."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel, ConfigDict, Field
 
 

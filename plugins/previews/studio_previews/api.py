@@ -5,9 +5,7 @@ Declare `ProviderSpec("…", "thumbnail", "package.module:Class")`. The class is
 reads in `data`. A file that cannot be read is a `ProviderRejectedError`.
 """
 
-from __future__ import annotations
-
-from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints

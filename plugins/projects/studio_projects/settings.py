@@ -1,7 +1,5 @@
 """Settings of the projects plugin, `[projects]` or `STUDIO_PROJECTS__…`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field

@@ -5,9 +5,7 @@ its `submit` takes a `ProvenanceRequest` and answers with what `Signed` reads in
 `files` unless the file was left as it is.
 """
 
-from __future__ import annotations
-
-from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
+from pathlib import Path
 from typing import Any, Literal
 
 from studio import GenerationRequest, ProviderModel

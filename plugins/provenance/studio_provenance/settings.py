@@ -1,7 +1,5 @@
 """The section `[provenance]` of the configuration."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

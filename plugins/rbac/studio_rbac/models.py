@@ -1,7 +1,5 @@
 """Models of roles and permissions."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field, StringConstraints

@@ -1,7 +1,5 @@
 """The plugin's section of the configuration, `[socketio]` or `STUDIO_SOCKETIO__…`."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel, ConfigDict, Field
 
 

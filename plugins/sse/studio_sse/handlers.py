@@ -1,7 +1,5 @@
 """Opens one stream and writes to it until either side ends it."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import TYPE_CHECKING
 

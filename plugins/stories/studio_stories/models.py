@@ -1,7 +1,5 @@
 """The shapes on the wire: what clients send, and the public side of stored documents."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Settings of the stories plugin: section `stories`, environment `STUDIO_STORIES__…`."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel, ConfigDict, Field
 
 

@@ -1,7 +1,5 @@
 """The plugin's section of the configuration."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel, ConfigDict, Field
 
 

@@ -1,7 +1,5 @@
 """Models of usage, ledger and budgets. Money is integer micro-USD, times are UTC ms."""
 
-from __future__ import annotations
-
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 

@@ -1,7 +1,5 @@
 """Settings of the usage plugin, `[usage]` or `STUDIO_USAGE__…`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field

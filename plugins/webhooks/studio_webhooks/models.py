@@ -1,7 +1,5 @@
 """Models of the inbox, of endpoints and of deliveries. Times are UTC ms."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The section `[webhooks]` of the configuration."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel, ConfigDict, Field
 
 

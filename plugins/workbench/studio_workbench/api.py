@@ -1,8 +1,6 @@
 """What the workbench asks of whoever cuts films (capability "film"). Lengths are milliseconds."""
 
-from __future__ import annotations
-
-from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
+from pathlib import Path
 from typing import Protocol
 
 from studio import GenerationRequest, Generator, ProviderModel, WordTiming

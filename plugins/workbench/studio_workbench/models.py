@@ -1,7 +1,5 @@
 """The shapes on the wire: dashboard, timelines and their exports."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The section `[workbench]` of the configuration."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field

@@ -1,7 +1,5 @@
 """The section `[b2]` of the configuration."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from urllib.parse import urlsplit
 

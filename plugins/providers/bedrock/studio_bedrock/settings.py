@@ -1,7 +1,5 @@
 """The section `[bedrock]` of the configuration."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 

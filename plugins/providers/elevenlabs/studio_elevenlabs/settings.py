@@ -1,9 +1,7 @@
 """The section `[elevenlabs]` of the configuration."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -87,7 +85,7 @@ class ElevenLabsSettings(BaseModel):
         return value.rstrip("/")
 
     @model_validator(mode="after")
-    def _offered(self) -> ElevenLabsSettings:
+    def _offered(self) -> Self:
         for name, prices, offered in (
             ("prices", self.prices, self.models),
             ("music_prices", self.music_prices, self.music_models),

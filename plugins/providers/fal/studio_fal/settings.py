@@ -1,7 +1,5 @@
 """The section `[fal]` of the configuration."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr

@@ -1,8 +1,6 @@
 """What the sections of these vendors have in common."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -54,7 +52,7 @@ class HostedModel(BaseModel):
     enabled: bool = True
 
     @model_validator(mode="after")
-    def _complete(self) -> HostedModel:
+    def _complete(self) -> Self:
         if (self.price_kind == "unknown") != (self.unit_price_uusd is None):
             raise ValueError("price_kind and unit_price_uusd belong together")
         if self.capability == "image_edit" and not self.operations:

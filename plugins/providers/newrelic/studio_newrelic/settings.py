@@ -1,7 +1,5 @@
 """The section `[newrelic]` of the configuration."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr

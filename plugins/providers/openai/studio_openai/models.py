@@ -1,7 +1,5 @@
 """OpenAI's words, declared once, and what a request's `params` may hold: nothing that is not named here is sent."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, ValidationError

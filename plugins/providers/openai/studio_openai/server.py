@@ -1,7 +1,6 @@
 """Where a server of this protocol is: in the section of every vendor that speaks it."""
 
-from __future__ import annotations
-
+from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -23,7 +22,7 @@ class ServerSettings(BaseModel):
         return (urlsplit(self.base_url).hostname or "",) if self.allow_private else ()
 
     @model_validator(mode="after")
-    def _at_an_address(self) -> ServerSettings:
+    def _at_an_address(self) -> Self:
         parts = urlsplit(self.base_url)
         schemes = ("https", "http") if self.allow_private else ("https",)
         if (

@@ -1,9 +1,7 @@
 """The section `[openai]` of the configuration."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, SecretStr, StringConstraints, model_validator
 
@@ -76,7 +74,7 @@ class OpenaiSettings(ServerSettings):
         return (auto if self.chat_api == "auto" else self.chat_api) == "responses"
 
     @model_validator(mode="after")
-    def _fits(self) -> OpenaiSettings:
+    def _fits(self) -> Self:
         pictures, films = [*self.image_models, *self.moderation_models], self.video_models
         all_offered(self.prices, self.chat_models, self.voice_models, pictures, films)
         if self.background and not self.responses:

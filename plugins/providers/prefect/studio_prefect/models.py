@@ -3,8 +3,6 @@
 Source: answers of a Prefect 3.8.8 server.
 """
 
-from __future__ import annotations
-
 import re
 from datetime import datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """The section `[prefect]` of the configuration."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints

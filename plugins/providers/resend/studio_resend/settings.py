@@ -1,7 +1,5 @@
 """The section `[resend]` of the configuration."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 from typing import Annotated

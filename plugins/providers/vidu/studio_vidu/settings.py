@@ -1,8 +1,6 @@
 """The section `[vidu]` of the configuration."""
 
-from __future__ import annotations
-
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, NonNegativeInt, SecretStr, StringConstraints, model_validator
 
@@ -36,7 +34,7 @@ class ViduSettings(JobVendorSettings):
     """A picture travels inside the request, which may have 20 MB."""
 
     @model_validator(mode="after")
-    def _known(self) -> ViduSettings:
+    def _known(self) -> Self:
         if not self.models:
             raise ValueError("models: name at least one")
         if unknown := sorted(set(self.credits_per_s) - set(self.models)):

@@ -1,8 +1,6 @@
 """The section `[xai]` of the configuration."""
 
-from __future__ import annotations
-
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -37,6 +35,6 @@ class XaiSettings(ServerSettings):
         return None if self.api_key else "set STUDIO_XAI__API_KEY"
 
     @model_validator(mode="after")
-    def _fits(self) -> XaiSettings:
+    def _fits(self) -> Self:
         all_offered(self.prices, self.chat_models, self.image_models, self.video_models)
         return self
