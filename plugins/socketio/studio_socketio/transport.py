@@ -26,6 +26,7 @@ from studio import (
     UnauthenticatedError,
     UnavailableError,
 )
+from studio_socketio.engine import quicken, quicken_client
 from studio_socketio.replay import Replay
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class _Server(socketio.AsyncServer):  # type: ignore[misc]  # the library has no
             await super()._handle_event(eio_sid, namespace, ack, data)
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> Any:
+        quicken_client(self.eio, eio_sid)
         asyncio.get_running_loop().call_later(CONNECT_S, self.transport.expect, eio_sid)
         return await super()._handle_eio_connect(eio_sid, environ)
 
@@ -126,6 +128,7 @@ class SocketTransport:
             engineio_logger=logging.getLogger("studio.engineio"),
         )
         self.sio.transport = self
+        quicken(self.sio.eio)
         self.sio.on("connect", self._connect)
         self.sio.on("disconnect", self._gone)
         self.sio.on("join", self._join)

@@ -275,6 +275,25 @@ async def test_broadcast_encodes_once(house, raw):
     assert packet.encode() is packet.encode()
 
 
+async def test_packets_make_no_tasks(house, raw):
+    client, made = raw(), []
+    await client.connect()
+
+    def noted(loop, work, **options):
+        made.append(work.__qualname__)
+        return asyncio.Task(work, loop=loop, **options)
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(noted)
+    try:
+        for number in range(3):
+            await house.send(n=number)
+            assert f'"n":{number}' in (await client.ws.receive()).data
+    finally:
+        loop.set_task_factory(None)
+    assert "Queue.get" not in made
+
+
 @pytest.mark.parametrize("lost", ["session", "project"])
 async def test_client_let_in_by_an_answer_from_before_a_revocation_is_cut_a_second_later(
     house, until, monkeypatch, lost
