@@ -33,6 +33,12 @@ class Collection:
     name: str
     database: Literal["studio", "stories"] = "studio"
     indexes: tuple[Index, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """What a stored document that lacks a top-level field is read with, always a copy: declare a field here when you
+    add it. `...` says that nothing can stand for it: a document without it is read, but whoever asks it for that
+    field gets a 409 `outdated_document`, which names collection, id and field, and is logged.
+
+    Filters, sorting, indexes and changes see what is stored; where those need the field, write a `Migration`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from studio.errors import InvalidInputError
+from studio.errors import InvalidInputError, StudioError
 from studio.model import Doc, new_id
+from studio.telemetry import get_logger
 from studio.web.route import Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from studio.database.contract import Collection
+
+log = get_logger("studio.database")
 UPDATES = frozenset({"$set", "$unset", "$inc", "$push", "$addToSet", "$pull", "$setOnInsert"})
 MAX_IN = 100
 MAX_PAGE = 1000
@@ -70,6 +75,40 @@ def completed(change: Mapping[str, Any], where: Mapping[str, Any], *, upsert: bo
         fresh = {path: value for path, value in defaults.items() if path not in taken}
         result["$setOnInsert"] = {**fresh, **change.get("$setOnInsert", {})}
     return result
+
+
+def filled(document: Doc, declared: Collection, fields: Sequence[str] = ()) -> Doc:
+    """Return the document with the default of every declared field (of `fields`, if named) that it lacks."""
+    if declared.defaults.keys() <= document.keys():
+        return document
+    asked = {name: value for name, value in declared.defaults.items() if not fields or name in fields}
+    unknown = {name for name, value in asked.items() if value is ... and name not in document}
+    document |= {name: deepcopy(asked[name]) for name in asked.keys() - document.keys() - unknown}
+    return _Outdated(document, declared.name, unknown) if unknown else document
+
+
+class _OutdatedError(StudioError, KeyError):
+    """No ConflictError: nobody was faster. A KeyError, so that a public model still shows null."""
+
+    status, code, title = 409, "outdated_document", "Outdated document"
+
+
+class _Outdated(Doc):
+    """A document that lacks what nothing can stand for; only who asks for that is refused."""
+
+    def __init__(self, document: Doc, collection: str, unknown: set[str]) -> None:
+        super().__init__(document)
+        self._collection, self._unknown = collection, unknown
+
+    def __or__(self, more: Doc) -> Doc:  # type: ignore[override]  # only what a service writes: `doc | {…}`
+        return _Outdated({**self, **more}, self._collection, self._unknown)
+
+    def __missing__(self, name: str) -> Any:
+        if name not in self._unknown:
+            raise KeyError(name)
+        where = {"collection": self._collection, "id": self["_id"], "field": name}
+        log.warning("outdated_document", **where)
+        raise _OutdatedError(f"A stored document lacks the field {name!r}; ask who runs this.", **where)
 
 
 def page_selector(where: Mapping[str, Any], cursor: str | None, limit: int, *, newest_first: bool) -> Doc:

@@ -89,22 +89,25 @@ class _Guard:
 class MongoRepository:
     """One collection on a server; see `Repository`."""
 
-    def __init__(self, collection: AsyncCollection[Doc], guard: _Guard) -> None:
+    def __init__(self, collection: AsyncCollection[Doc], guard: _Guard, declared: Collection) -> None:
         self._collection = collection
         self._guard = guard
+        self._declared = declared
 
     async def get(self, document_id: str) -> Doc | None:
-        with self._guard:
-            return await self._collection.find_one({"_id": document_id})
+        return await self.find_one({"_id": document_id})
 
     async def find_one(self, where: Where, *, sort: Sort = ()) -> Doc | None:
         with self._guard:
-            return await self._collection.find_one(documents.selector(where), sort=list(sort) or None)
+            found = await self._collection.find_one(documents.selector(where), sort=list(sort) or None)
+        return found and documents.filled(found, self._declared)
 
     async def find(self, where: Where, *, sort: Sort = (), limit: int = 0, fields: Fields = ()) -> list[Doc]:
         chosen, shown = documents.selector(where), dict.fromkeys(fields, 1) or None
         with self._guard:
-            return await self._collection.find(chosen, shown, sort=list(sort) or None, limit=limit).to_list()
+            found = await self._collection.find(chosen, shown, sort=list(sort) or None, limit=limit).to_list()
+        known = self._declared
+        return [documents.filled(one, known, fields) for one in found] if known.defaults else found
 
     async def page(
         self,
@@ -152,7 +155,8 @@ class MongoRepository:
         change = documents.completed(change, chosen, upsert=upsert, now=now_ms())
         run = self._collection.find_one_and_update
         with self._guard:
-            return await run(chosen, change, upsert=upsert, return_document=not before)
+            found = await run(chosen, change, upsert=upsert, return_document=not before)
+        return found and documents.filled(found, self._declared)
 
     async def delete(self, where: Where | str, *, many: bool = False) -> int:
         run = self._collection.delete_many if many else self._collection.delete_one
@@ -178,7 +182,7 @@ class MongoDatabase(DeclaredDatabase):
 
     def _open(self, collection: Collection) -> MongoRepository:
         guard = self._guards[self._places[collection.database][0]]
-        return MongoRepository(self._collection(collection), guard)
+        return MongoRepository(self._collection(collection), guard, collection)
 
     async def ensure(self, owner: str | None = None) -> None:
         """Create missing indexes and rebuild those whose options changed; raises PluginError on bad data."""

@@ -8,20 +8,24 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from studio.errors import PluginError
 
 Converter = Callable[[Any], Any]
 _SEVERAL, _DOCUMENT = (list, tuple, set), (dict, BaseModel)
+_PLAIN = (str, int, type(None), bool, Any, ..., JsonValue)
+_OPAQUE = ("__total__", "__dataclass_fields__", "_fields", "__value__", "__bound__", "model_fields")
+"""What only a TypedDict, dataclass, NamedTuple, `type X = …`, TypeVar or RootModel has: none of them is filtered."""
+_ADVICE = "its private fields would leave; name a Model, or a list[…], dict[str, …] or tuple[…, ...] of one"
 
 
 class WireModel:
-    """Converts documents (or models) to the JSON of `model`; raises PluginError when it has serializers.
+    """Converts documents (or models) to the JSON of `model`; raises PluginError when it, or one below, cannot.
 
     A missing field gets the model's default, or null without one: a document of an older schema is no error.
     """
@@ -39,6 +43,15 @@ class WireModel:
         self.pairs = [(f.serialization_alias or name, self.stored[name]) for name, f in public.items()]
         literal = {name for name, field in self.fields.items() if get_origin(field.annotation) is Literal}
         self.tags = {self.stored[name]: get_args(self.fields[name].annotation) for name in literal}
+        _known[model] = self  # before its fields are looked at: models may be recursive
+        self.below = [self._below(name, field.annotation) for name, field in public.items()]
+
+    def _below(self, name: str, kind: Any) -> Converter | None:
+        try:
+            return converter(kind)
+        except PluginError as error:
+            _known.clear()  # those that reach this model by another way are refused too when they are asked for
+            raise PluginError(f"{self.model.__name__}.{name}: {error}") from error
 
     def __call__(self, document: Any) -> Any:
         """Return the JSON value; what is no document passes unchanged."""
@@ -83,12 +96,8 @@ class WireModel:
         return self._compile("lambda ds: [{} for d in ds]")
 
     def _compile(self, source: str) -> Any:
-        """Return `source` with the document's new dict written out, which builds twice as fast as a loop.
-
-        At first use, not before, so that models may be recursive.
-        """
-        kinds = [field.annotation for field in self.fields.values() if not field.exclude]
-        nested = {f"c{at}": convert for at, kind in enumerate(kinds) if (convert := converter(kind))}
+        """Return `source` with the document's new dict written out, which builds twice as fast as a loop."""
+        nested = {f"c{at}": convert for at, convert in enumerate(self.below) if convert}
         cells = [
             f"{name!r}: c{at}(d[{stored!r}])" if f"c{at}" in nested else f"{name!r}: d[{stored!r}]"
             for at, (name, stored) in enumerate(self.pairs)
@@ -108,17 +117,26 @@ class WireModel:
         return None if value is PydanticUndefined else to_jsonable_python(value, by_alias=False)
 
 
-wire_model = cache(WireModel)
+_known: dict[type[BaseModel], WireModel] = {}
 
 
 def converter(kind: Any) -> Converter | None:
-    """Return the converter for values of a type, None when they leave as they are."""
+    """Return the converter for values of a type, None when they leave as they are.
+
+    Raises PluginError when a model could be in them where nobody would look for it.
+    """
+    if kind in _PLAIN:
+        return None
+    kind = getattr(kind, "__supertype__", kind)  # of a NewType
     origin, arguments = get_origin(kind), get_args(kind)
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return wire_model(kind)
+    if isinstance(kind, type) and issubclass(kind, BaseModel) and not kind.__pydantic_root_model__:
+        return _known.get(kind) or WireModel(kind)
     if origin in (Union, types.UnionType):
         return _union(kind, [found for member in arguments if (found := converter(member))])
-    inner = converter(arguments[-1 if origin in (dict, Mapping) else 0]) if arguments else None
+    parts = [converter(part) for part in (arguments[:1] if origin is Annotated else arguments)]
+    inner = parts.pop(-1 if origin in (dict, Mapping) else 0) if parts else None
+    if any(parts) or any(hasattr(origin or kind, mark) for mark in _OPAQUE):
+        raise PluginError(f"{kind}: {_ADVICE}")
     if inner is None or origin is Annotated:
         return inner
     if origin in (dict, Mapping):

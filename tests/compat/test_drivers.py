@@ -16,7 +16,7 @@ _path = Path(__file__).parents[1] / "database" / "test_repository.py"
 _spec = importlib.util.spec_from_file_location("studio_repository_suite", _path)
 _suite = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_suite)
-_FIXTURES = {"things", "unique", "filtered", "COLLECTIONS"}
+_FIXTURES = {"things", "unique", "older", "filtered", "COLLECTIONS"}
 globals().update(
     {name: thing for name, thing in vars(_suite).items() if name[:5] == "test_" or name in _FIXTURES}
 )

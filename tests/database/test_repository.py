@@ -34,6 +34,7 @@ COLLECTIONS = [
         ),
     ),
     Collection("strict", indexes=(Index((("tags", 1),), unique=True),)),
+    Collection("older", defaults={"tags": [], "looks": {"hair": []}, "count": 0, "owner_id": ...}),
 ]
 """What the `backend` fixture declares."""
 
@@ -42,6 +43,15 @@ COLLECTIONS = [
 async def things(backend: Database) -> Repository:
     await backend["things"].delete({}, many=True)
     return backend["things"]
+
+
+@pytest.fixture
+async def older(backend: Database) -> Repository:
+    """A document of a time when only `owner_id` was known, and one of a time before that."""
+    repository = backend["older"]
+    await repository.delete({}, many=True)
+    await repository.insert_many([{"_id": "a", "owner_id": "ann", "name": "A"}, {"_id": "b", "name": "B"}])
+    return repository
 
 
 @pytest.fixture
@@ -549,6 +559,67 @@ async def test_page_limit_outside_its_range_is_invalid_input(things: Repository,
 
 
 # ---------------------------------------------------------------- the database
+
+
+READS = {
+    "get": lambda older: older.get("a"),
+    "find_one": lambda older: older.find_one({"name": "A"}),
+    "find": lambda older: older.find({"_id": "a"}),
+    "page": lambda older: older.page({"_id": "a"}),
+    "find_and_update": lambda older: older.find_and_update("a", {"$set": {"seen": 1}}),
+    "find_and_update_before": lambda older: older.find_and_update("a", {"$set": {"seen": 1}}, before=True),
+    "upsert": lambda older: older.find_and_update("c", {"$set": {"owner_id": "ann"}}, upsert=True),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+async def test_every_read_fills_in_what_an_older_document_lacks(older: Repository, read):
+    for _ in range(2):  # what the first reader does with its copy is not the second one's
+        found = await READS[read](older)
+        document = found if isinstance(found, dict) else getattr(found, "items", found)[0]
+        assert type(document) is dict
+        assert (document["tags"], document["looks"], document["count"]) == ([], {"hair": []}, 0)
+        document["tags"].append("x")
+        document["looks"]["hair"].append("x")
+    assert await older.count({"tags": {"$exists": True}}) == 0
+
+
+async def test_stored_field_is_never_replaced_by_its_default(older: Repository):
+    made = await older.insert({"owner_id": "ann", "tags": None, "looks": {}, "count": 5})
+    assert await older.get(made["_id"]) == made
+
+
+@pytest.mark.parametrize("read", ["find", "page"])
+async def test_projection_fills_in_only_what_was_asked_for(older: Repository, read):
+    async def asked(*fields):
+        found = await getattr(older, read)({"_id": "b"}, fields=fields)
+        return getattr(found, "items", found)[0]
+
+    assert await asked("name") == {"_id": "b", "name": "B"}
+    assert await asked("name", "tags") == {"_id": "b", "name": "B", "tags": []}
+    with pytest.raises(StudioError, match="owner_id"):
+        (await asked("owner_id"))["owner_id"]
+
+
+async def test_field_without_a_meaning_is_reported_by_who_asks_for_it(older: Repository):
+    found = await older.get("b")
+    assert (found["name"], found.get("owner_id"), "owner_id" in found) == ("B", None, False)
+    for document in (found, found | {"current": True}):
+        with pytest.raises(StudioError) as caught:
+            document["owner_id"]
+        error = caught.value
+        assert (error.status, error.code) == (409, "outdated_document")
+        assert error.extra == {"collection": "older", "id": "b", "field": "owner_id"}
+    with pytest.raises(KeyError) as ordinary:
+        found["owner_ID"]
+    assert not isinstance(ordinary.value, StudioError)
+
+
+async def test_reported_document_can_be_stored_again(older: Repository):
+    found = await older.get("b")
+    await older.delete("b")
+    assert (await older.insert(found))["name"] == "B"
+    assert await older.count({"owner_id": {"$exists": True}}) == 1
 
 
 async def test_undeclared_collection_says_how_to_declare_it(backend: Database):

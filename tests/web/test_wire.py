@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import re
+from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
 
 import orjson
 import pytest
-from pydantic import Field, computed_field, field_serializer
+from pydantic import Field, JsonValue, RootModel, computed_field, field_serializer
+from typing_extensions import TypeAliasType, TypedDict
 
-from studio import Model, PluginError
+from studio import PUBLIC, Model, PluginError, Route
+from studio.web.routing import check_routes
 from studio.web.wire import converter
 
 pytestmark = pytest.mark.pure
@@ -53,6 +58,43 @@ class Loose(Model):
 
 class Comment(Model):
     place: Annotated[Pinned | Loose, Field(discriminator="kind")]
+
+
+class Told(TypedDict):
+    voice: Voice
+
+
+class Named(NamedTuple):
+    voice: Voice
+
+
+@dataclass
+class Plain:
+    voice: Voice
+
+
+class Rooted(RootModel[list[Voice]]):
+    pass
+
+
+Either = TypeAliasType("Either", list[Voice])
+Spoken = NewType("Spoken", Voice)
+T = TypeVar("T")
+
+
+class Box(Model, Generic[T]):
+    item: T
+
+
+class Chain(Model):
+    """Recursive through another model, which holds what cannot be converted."""
+
+    links: list[Link] = Field(default_factory=list)
+
+
+class Link(Model):
+    chain: Chain | None = None
+    pair: tuple[int, Voice]
 
 
 class Asset(Model):
@@ -173,6 +215,56 @@ def test_embedded_documents_may_call_their_id_id():
     assert wire(Board, {"panels": [{"id": "7"}, {"_id": "8"}]}) == {"panels": [{"id": "7"}, {"id": "8"}]}
 
 
-@pytest.mark.parametrize("kind", [int, str | None, list[int], dict[str, Any], Mapping[str, int], Any, None])
+@pytest.mark.parametrize(
+    "kind", [tuple[Voice, ...], list[Spoken], set[Annotated[Voice, "of a play"]]], ids=str
+)
+def test_several_of_one_model_are_converted(kind):
+    made = type("Holder", (Model,), {"__annotations__": {"things": kind}, "__module__": __name__})
+    stored = {"things": [{"voice_name": "v", "pitch_hz": 1, "api_key": "k"}]}
+    assert wire(made, stored) == {"things": [{"voiceName": "v", "pitchHz": 1}]}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        tuple[Voice, Character],
+        tuple[int, Voice],
+        OrderedDict[str, Voice],
+        Told,
+        list[Told],
+        Named | None,
+        Plain,
+        dict[str, Plain],
+        Rooted,
+        list[RootModel[Voice]],
+        Either,
+        Annotated[Either, "alias"],
+        Box,
+        Chain,
+    ],
+    ids=str,
+)
+def test_models_where_nobody_would_look_for_them_are_refused_at_the_start(kind):
+    made = type("Holder", (Model,), {"__annotations__": {"thing": kind}, "__module__": __name__})
+
+    async def read(request):
+        raise NotImplementedError
+
+    route = Route("GET", "/api/tales", read, PUBLIC, returns=made)
+    for _ in range(2):  # what was looked at on the way is not taken for good
+        (problem,) = check_routes([("tales", route)], {}, {"tales": ["/api/tales"]})["tales"]
+        assert re.fullmatch(r"GET /api/tales: .*Holder\.thing: .*name a Model, or a list\[…\].*", problem)
+
+
+@pytest.mark.parametrize("kind", [Chain, Link])
+def test_refusal_names_the_way_to_the_field_from_either_side_of_a_recursion(kind):
+    with pytest.raises(PluginError, match=r"Link\.pair: tuple"):
+        converter(kind)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [int, str | None, list[int], dict[str, Any], Mapping[str, int], Any, None, tuple[int, str], JsonValue],
+)
 def test_plain_types_need_no_converter(kind):
     assert converter(kind) is None

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 REVOKED = Index((("revoked_at", 1),), partial={"revoked_at": {"$gt": 0}})
+NOBODYS = {"user_id": ""}
+"""A session or key that does not say whose it is lets nobody in."""
 
 
 class Plugin(StudioHooks):
@@ -52,10 +54,15 @@ class Plugin(StudioHooks):
     def register_collections(self, ctx: PluginContext) -> list[Collection]:
         """Return users, codes, sessions and API keys."""
         return [
-            Collection("users", indexes=(Index((("email", 1),), unique=True),)),
+            Collection(
+                "users",
+                indexes=(Index((("email", 1),), unique=True),),
+                defaults={"email": ..., "name": "", "locale": "en", "platform_role": "user"},
+            ),
             Collection(
                 "otp_challenges",
                 indexes=(Index((("email", 1),), unique=True), Index((("expires_at", 1),), ttl_s=0)),
+                defaults={"challenge": "", "code_hash": ""},
             ),
             Collection(
                 "sessions",
@@ -65,10 +72,12 @@ class Plugin(StudioHooks):
                     Index((("expires_at", 1),), ttl_s=0),
                     REVOKED,
                 ),
+                defaults=NOBODYS | {"revoked_at": None, "expires_ms": 0, "device": "", "ip": ""},
             ),
             Collection(
                 "api_keys",
                 indexes=(Index((("prefix", 1),), unique=True), Index((("user_id", 1), ("_id", -1))), REVOKED),
+                defaults=NOBODYS | {"hash": "", "scopes": [], "name": "", "last_used_at": None},
             ),
         ]
 

@@ -35,7 +35,8 @@ class Plugin(StudioHooks):
         """Return the outbox."""
         state, gone = Index((("state", 1), ("_id", -1))), Index((("expires_at", 1),), ttl_s=0)
         key, due = Index((("key", 1),), unique=True), Index((("next_at", 1),))
-        return [Collection(OUTBOX, indexes=(key, due, state, gone))]
+        defaults = dict.fromkeys(("key", "template", "to", "state"), ...)
+        return [Collection(OUTBOX, indexes=(key, due, state, gone), defaults=defaults)]
 
     @hookimpl
     def register_templates(self, ctx: PluginContext) -> list[Path]:

@@ -28,6 +28,19 @@ from studio_projects.settings import ProjectsSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+PROJECT_DEFAULTS = {
+    "owner_id": ...,
+    "rev": ...,
+    "name": "",
+    "aspect": "16:9",
+    "fps": 24,
+    "resolution": "720p",
+    "language": "en",
+    "style_prompt": "",
+    "status": "active",
+    "deleted_at": None,
+}
+
 
 class Plugin(StudioHooks):
     """Projects and their collaborators."""
@@ -45,7 +58,7 @@ class Plugin(StudioHooks):
     def register_collections(self, ctx: PluginContext) -> list[Collection]:
         """Return projects and collaborators."""
         return [
-            Collection("projects", indexes=(Index((("slug", 1),), unique=True),)),
+            Collection("projects", indexes=(Index((("slug", 1),), unique=True),), defaults=PROJECT_DEFAULTS),
             Collection(
                 "collaborators",
                 indexes=(
@@ -56,6 +69,7 @@ class Plugin(StudioHooks):
                     Index((("user_id", 1),)),
                     Index((("invited_by", 1), ("sent_at", 1))),
                 ),
+                defaults=dict.fromkeys(("project_id", "email", "role_key", "state", "rev"), ...),
             ),
         ]
 

@@ -45,7 +45,9 @@ class Plugin(StudioHooks):
     @hookimpl
     def register_collections(self, ctx: PluginContext) -> list[Collection]:
         """Return the roles that projects have made for themselves."""
-        return [Collection("roles", indexes=(Index((("project_id", 1), ("key", 1)), unique=True),))]
+        indexes = (Index((("project_id", 1), ("key", 1)), unique=True),)
+        defaults = {"project_id": ..., "rev": ..., "key": "", "title": "", "permissions": []}
+        return [Collection("roles", indexes=indexes, defaults=defaults)]
 
     @hookimpl
     def register_activities(self, ctx: PluginContext) -> list[ActivityAction]:

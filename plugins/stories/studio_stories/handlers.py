@@ -185,8 +185,8 @@ def _bare(tree: Doc) -> Doc:
 def _known(model: Any, doc: Doc) -> Doc:
     return {
         name: doc["_id" if name == "id" else name]
-        for name in model.model_fields
-        if name == "id" or name in doc
+        for name, field in model.model_fields.items()
+        if name in doc or field.is_required()
     }
 
 

@@ -358,7 +358,7 @@ def with_status(shot: Doc) -> Doc:
         status = "voiced" if voiced else "boarded"
     else:
         status = "planned" if shot["description"] or lines else "empty"
-    return {**shot, "status": status}
+    return shot | {"status": status}
 
 
 def _check_slot(shot: Doc, slot: str) -> None:

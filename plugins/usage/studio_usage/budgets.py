@@ -78,7 +78,7 @@ class BudgetService:
         seen = {"_id": old["_id"], "rev": old["rev"]}
         if not await self._book.rules.update(seen, {"$set": fields, "$inc": {"rev": 1}}):
             raise ConflictError("Somebody else has changed this budget; look again.", code="stale_revision")
-        return {**old, **fields, "rev": old["rev"] + 1}
+        return old | fields | {"rev": old["rev"] + 1}
 
     async def _granted(self, actor: Actor, rule: Doc, more: int) -> None:
         """Write down who has changed a limit by how much, and tell the project."""

@@ -30,6 +30,28 @@ if TYPE_CHECKING:
 
     from studio_workbench.api import FilmRequest
 
+TIMELINE_DEFAULTS = {
+    "project_id": ...,
+    "story_id": ...,
+    "shots": ...,
+    "width": ...,
+    "height": ...,
+    "fps": ...,
+    "duration_ms": ...,
+    "name": "",
+    "scenes": None,
+    "outputs": {},
+    "render_asset_id": None,
+    "render_basis": None,
+    "render_content": None,
+    "render_job_id": None,
+    "rendered_at": None,
+    "music_asset_id": None,
+    "missing_panels": [],
+    "missing_voices": [],
+    "basis_hash": "",
+}
+
 
 class Plugin(StudioHooks):
     """The dashboard of a project, its timelines, and their films."""
@@ -47,7 +69,7 @@ class Plugin(StudioHooks):
     def register_collections(self, ctx: PluginContext) -> list[Collection]:
         """Return the timelines, which live beside the stories."""
         indexes = (Index((("story_id", 1),)), Index((("project_id", 1), ("_id", -1))))
-        return [Collection(TIMELINES, database="stories", indexes=indexes)]
+        return [Collection(TIMELINES, database="stories", indexes=indexes, defaults=TIMELINE_DEFAULTS)]
 
     @hookimpl
     def register_permissions(self, ctx: PluginContext) -> list[Permission]:
