@@ -28,7 +28,7 @@ from platform_plugin import Store
 
 from studio.app import Studio, running
 from studio.cli.connections import close_silent
-from studio.plugins import PluginState
+from studio.plugins.state import PluginState
 from studio.testing.client import Client
 from studio.testing.memory import InMemoryDatabase
 

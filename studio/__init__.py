@@ -18,7 +18,7 @@ from studio.errors import (
 from studio.health import HealthCheck
 from studio.hooks import StudioHooks, hookimpl
 from studio.http_client import HttpAnswer
-from studio.jobs import (
+from studio.jobs.contract import (
     ACTIVE, TERMINAL, CostDecision, CostHold, CostSettlement, JobBackend, JobKind, JobOrder,
 )
 from studio.model import Doc, Model, new_id, now_ms
@@ -42,11 +42,11 @@ from studio.providers.vendor import (
 )
 from studio.realtime import Event, Message, RealtimeTransport
 from studio.telemetry import redact
-from studio.web import (
-    Middleware, Page, PageQuery, Request, Route, RunOnce, current_request_id, expect_rev, problem,
-    project_in_body, project_in_query,
-)
+from studio.web.deps import Middleware, RunOnce, current_request_id
+from studio.web.paging import PageQuery, expect_rev
 from studio.web.plan import RoutePlan, plan_of
+from studio.web.problem import problem
+from studio.web.route import Page, Request, Route, project_in_body, project_in_query
 
 __all__ = [
     "ACTIVE", "API_VERSION", "PUBLIC", "SIGNED_IN", "SYSTEM", "TERMINAL", "AccessQuery", "ActivityAction", "Actor",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from studio.database import Collection, Index
-from studio.errors import ConflictError, StudioError
+from studio.errors import ConflictError, DeadlineExceededError, StudioError, UnavailableError
 from studio.model import Doc, new_id, now_ms
 from studio.telemetry import get_logger
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from studio.dispatch import Dispatcher
 
 QUEUE, BATCH, RETRY_S, DRAIN_S = 5_000, 200, 1.0, 3.0
+AWAY = (UnavailableError, DeadlineExceededError)
 ACTIVITY_COLLECTION = Collection(
     "projectActivities",
     indexes=(
@@ -27,6 +29,7 @@ ACTIVITY_COLLECTION = Collection(
         Index((("actor.id", 1), ("_id", -1))),
         Index((("target.id", 1), ("_id", -1))),
     ),
+    defaults={"action": "", "target": None, "params": {}},
 )
 log = get_logger("studio.activity")
 
@@ -58,7 +61,7 @@ class Activity:
         self.dropped = 0
         self._database, self._dispatcher, self._strict = database, dispatcher, strict
         self._queue: deque[Doc] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None  # lives while there is something to write
 
     def log_activity(
         self,
@@ -105,9 +108,6 @@ class Activity:
         while self._writer is not None and not self._writer.done():
             await asyncio.wait([self._writer])
 
-    async def start(self) -> None:
-        """Nothing to do: the writer lives while there is something to write."""
-
     async def stop(self) -> None:
         """Store what is queued, within 3 s; the rest is counted and named in the log."""
         if self._writer is not None:
@@ -130,23 +130,34 @@ class Activity:
             self._writer = asyncio.get_running_loop().create_task(self._write(), name="activity")
 
     async def _write(self) -> None:
+        singly = 0  # of a batch that was refused each document is stored alone: one of them may never be
         while self._queue:
-            batch = [self._queue[i] for i in range(min(BATCH, len(self._queue)))]
+            batch = list(islice(self._queue, 1 if singly else BATCH))
             try:
-                await self._store(batch)
-            except StudioError as error:  # away: the batch stays first in the queue
+                refused = await self._store(batch)
+            except AWAY as error:  # the batch stays first in the queue
                 log.warning("activities_wait", count=len(self._queue), error=error.detail)
                 await asyncio.sleep(RETRY_S)
                 continue
+            if refused and len(batch) > 1:
+                singly = len(batch)
+                continue
+            singly = max(0, singly - 1)
             for document in batch:
                 self._queue.popleft()
-                self._dispatcher.notify("activity_recorded", document)
+                if refused:
+                    self.dropped += 1
+                    log.error("activity_lost", action=document["action"], error=refused.detail)
+                else:
+                    self._dispatcher.notify("activity_recorded", document)
 
-    async def _store(self, batch: list[Doc]) -> None:
-        repository = self._database[ACTIVITY_COLLECTION.name]
+    async def _store(self, batch: list[Doc]) -> StudioError | None:
+        """Return why the database refuses the batch for good; raises while it is away."""
         try:
-            await repository.insert_many(batch)
-        except ConflictError:  # an earlier try stored a part before it was cut off
-            for document in batch:
-                if await repository.get(document["_id"]) is None:
-                    await repository.insert(document)
+            await self._database[ACTIVITY_COLLECTION.name].insert_many(batch)
+        except AWAY:
+            raise
+        except StudioError as error:
+            # Alone and there already: an earlier try stored it before it was cut off.
+            return None if len(batch) == 1 and isinstance(error, ConflictError) else error
+        return None

@@ -18,12 +18,13 @@ from studio.dispatch import Dispatcher
 from studio.error_feed import ErrorFeed
 from studio.errors import ConfigError, DatabaseUnavailableError, PluginError
 from studio.http_client import HttpClients
-from studio.jobs import JOBS_COLLECTION, Jobs
-from studio.plugins import Services
+from studio.jobs.service import Jobs
+from studio.jobs.store import JOBS_COLLECTION
+from studio.plugins.context import Services
 from studio.plugins.loader import Loader
 from studio.plugins.manifest import KERNEL
 from studio.plugins.state import reason_of
-from studio.providers import Providers
+from studio.providers.registry import Providers
 from studio.realtime import Realtime
 from studio.settings import LoadedSettings, load_plugin_choice, load_settings
 from studio.system import system_declared
@@ -33,7 +34,6 @@ from studio.web.application import application_of, refuse_bad_routes
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
 
     from aiohttp import web
 
@@ -56,19 +56,16 @@ class Studio:
     def __init__(
         self,
         *,
-        config_dir: Path | None = None,
         environ: Mapping[str, str] | None = None,
         database: DeclaredDatabase | None = None,
         beside: bool = False,
         recovery: str | None = None,
         note: Callable[[str], object] = str,
     ) -> None:
-        environment, choice = load_plugin_choice(config_dir=config_dir, environ=environ)
+        environment, choice = load_plugin_choice(environ=environ)
         self.recovery = recovery
         self.loader = Loader(environment, choice, recovery=recovery is not None, note=note)
-        self.loaded: LoadedSettings = load_settings(
-            self.loader.import_all(), config_dir=config_dir, environ=environ
-        )
+        self.loaded: LoadedSettings = load_settings(self.loader.import_all(), environ=environ)
         self.settings = self.loaded.settings
         self._log = configure_logging(self.settings)
         for secret in self.loaded.secrets():
@@ -93,7 +90,7 @@ class Studio:
         self.services.finalize = functools.partial(self.dispatcher.each, "finalize_asset")
         self.loader.register_all(self.dispatcher, self.services, self.loaded.plugins)
         while bad := refuse_bad_routes(self):  # a refused plugin takes its permissions along
-            self.loader.refuse(bad, self.dispatcher)
+            self.loader.refuse(bad)
         self.services.permissions = self.registry.index("permissions")
         for name in self.settings.plugins.global_middlewares:
             if name not in self.registry.plugins:
@@ -113,7 +110,7 @@ class Studio:
     async def start(self) -> None:
         """Connect, start the plugins, and build the web application; nothing listens yet."""
         services, registry = self.services, self.registry
-        services.http = HttpClients(self.settings, self.metrics)
+        services.http = HttpClients(self.metrics)
         self._stack.push_async_callback(services.http.close)
         await self._timed("backends", self.connect())
         services.providers = Providers(self.settings, self.dispatcher)
@@ -126,13 +123,14 @@ class Studio:
             services.database, self.dispatcher, services.providers, self.settings.jobs,
             public_url=self.settings.server.public_url, observe=self.metrics.observe_job,
         )  # fmt: skip
-        await self._enter_service(services.activity)
+        self._stack.push_async_callback(services.activity.stop)
+        gauge = self.metrics.gauge
+        gauge("studio_activities_dropped", "Activities lost", lambda: services.activity.dropped)
+        gauge("studio_messages_dropped", "Realtime messages lost", lambda: services.realtime.dropped)
         await self._enter_service(services.realtime)
-        self._stack.push_async_callback(
-            self.loader.stop_all, self.dispatcher, self.settings.server.shutdown_s / 4
-        )
+        self._stack.push_async_callback(self.loader.stop_all, self.settings.server.shutdown_s / 4)
         self._stack.push_async_callback(self._settle)
-        await self._timed("plugins", self.loader.start_all(self.dispatcher, self._migrate))
+        await self._timed("plugins", self.loader.start_all(self._migrate))
         for name in tuple(registry.plugins):
             await self._wire(name)
         services.permissions = registry.index("permissions")
@@ -177,7 +175,7 @@ class Studio:
         for owner, error in bad.items():
             if owner == KERNEL or isinstance(error, DatabaseUnavailableError):
                 raise error
-        self.loader.refuse({owner: reason_of(bad[owner]) for owner in bad}, self.dispatcher, "index")
+        self.loader.refuse({owner: reason_of(bad[owner]) for owner in bad}, "index")
 
     async def _address(self, hook: str, configured: Any) -> str | None:
         if configured is not None:
@@ -209,12 +207,12 @@ class Studio:
             run_once = self.dispatcher.ask("idempotency_backend", name)
             services.providers.register(name, record.ctx, declared.providers)
         except PluginError as error:
-            await self.loader.drop(name, "wire", str(error), self.dispatcher)
+            await self.loader.drop(name, "wire", str(error))
             return
         services.realtime.transports.extend(transports)
         services.jobs.backend = services.jobs.backend or backend
         services.run_once = services.run_once or run_once
-        services.jobs.register(declared.jobs, name)
+        services.jobs.register(declared.jobs)
 
     def _hear_errors(self) -> None:
         """Tell the plugins that listen what is logged as an error, from now until they stop."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import structlog
 from pydantic import BaseModel, ConfigDict, SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -14,6 +13,7 @@ from redis.exceptions import RedisError
 
 from studio.breaker import Breaker
 from studio.errors import ConfigError
+from studio.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,7 +24,7 @@ SOCKET_S, CALL_S = 0.5, 0.6
 QUIET_S, RECONNECT_S = 2.0, 0.5
 """A subscription that hears nothing for so long asks whether the server is there; the pause after a no."""
 AWAY = (RedisError, OSError, TimeoutError)
-log = structlog.get_logger("studio.cache")
+log = get_logger("studio.cache")
 
 
 class CacheSettings(BaseModel):
@@ -37,7 +37,10 @@ class CacheSettings(BaseModel):
 
 
 class Cache:
-    """Keys, counters and channels under one prefix. While Redis is away: None or False, within 0.6 s."""
+    """Keys, counters and channels under one prefix. While Redis is away: None or False, within 0.6 s.
+
+    The first call connects to `url`; ConfigError for one of another kind. Without one nothing is kept.
+    """
 
     def __init__(self, url: str | None = None, prefix: str = "studio:") -> None:
         self._prefix = prefix
@@ -46,11 +49,8 @@ class Cache:
         self._up = True
         self.url = url
         """The server's address, for engines that bring their own client."""
-        if url:
-            self.connect(url)
-
-    def connect(self, url: str) -> None:
-        """Use the server at `url`; the first call connects. Raises ConfigError on a URL of another kind."""
+        if not url:
+            return
         limits = {"timeout": SOCKET_S, "socket_timeout": SOCKET_S, "socket_connect_timeout": SOCKET_S}
         options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "health_check_interval": 30, "protocol": 2}
         try:

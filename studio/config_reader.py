@@ -49,14 +49,13 @@ class Reader:
         self,
         kernel: type[BaseModel],
         plugins: dict[str, type[BaseModel]],
-        config_dir: Path | None,
         environ: Mapping[str, str] | None,
     ) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
         self.plugins = plugins
         environ = os.environ if environ is None else environ
-        self.directory = config_dir or Path(environ.get("STUDIO_CONFIG_DIR") or "config")
+        self.directory = Path(environ.get("STUDIO_CONFIG_DIR") or "config")
         self.environment = self._environment(environ.get("STUDIO_ENV") or "development")
         fields: dict[str, Any] = {
             name: (spec.annotation, spec)
@@ -64,9 +63,7 @@ class Reader:
             if name != "environment"
         }
         for name, model in plugins.items():
-            if name in kernel.model_fields:
-                self.problems.append(f"plugin {name!r} has the name of a kernel section and must be renamed")
-            fields.setdefault(name, (model, Field(default_factory=dict, validate_default=True)))
+            fields[name] = (model, Field(default_factory=dict, validate_default=True))
         self.model: type[BaseModel] = create_model("Configuration", **fields)
         self.leaves = dict(_leaves(self.model))
         self.files = {name: self._toml(name) for name in ("default.toml", f"{self.environment}.toml")}

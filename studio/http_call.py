@@ -29,7 +29,10 @@ _HARMLESS = {"accept", "accept-encoding", "content-type", "range", "user-agent"}
 
 
 class Call:
-    """One call with its tries. `sent` tells if a byte of the last try left: before, nothing happened."""
+    """One call with its tries. `sent` tells if a byte of the last try left: before, nothing happened.
+
+    Redirects are followed only with `hosts`: to those, and nowhere else.
+    """
 
     def __init__(
         self,
@@ -38,11 +41,10 @@ class Call:
         build: Callable[[], httpx.Request],
         kind: Kind,
         *,
-        follow: bool,
         returned: Collection[int] = (),
         hosts: Collection[str] | None = None,
     ) -> None:
-        self._name, self._http, self._build, self._kind, self._follow = name, http, build, kind, follow
+        self._name, self._http, self._build, self._kind = name, http, build, kind
         self._returned, self._hosts = returned, hosts
         self.sent = False
         self.where = ""
@@ -118,7 +120,7 @@ class Call:
             request.extensions = {**request.extensions, "trace": self._trace}
             response = await self._http.send(request, stream=True)
             try:
-                if not self._follow or response.status_code not in _REDIRECT:
+                if self._hosts is None or response.status_code not in _REDIRECT:
                     yield response
                     return
             finally:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from studio.http_call import Kind
-    from studio.settings import Settings
     from studio.telemetry import Metrics
 
 T = TypeVar("T")
@@ -123,7 +122,6 @@ class HttpClient:
         kind: Kind | None = None,
         deadline_s: float | None = None,
         max_bytes: int | None = None,
-        follow: bool = False,
         returned: Collection[int] = (),
         **content: Any,
     ) -> HttpAnswer:
@@ -140,7 +138,7 @@ class HttpClient:
 
         kind = kind or ("safe" if method.upper() in ("GET", "HEAD") else "create")
         build = partial(self._build, method, url, content)
-        call = Call(self.name, self._http, build, kind, follow=follow, returned=returned)
+        call = Call(self.name, self._http, build, kind, returned=returned)
         return await self._run(call, deadline_s, whole)
 
     @asynccontextmanager
@@ -149,7 +147,6 @@ class HttpClient:
         method: str,
         url: str,
         *,
-        kind: Kind = "create",
         deadline_s: float | None = None,
         max_bytes: int | None = None,
         returned: Collection[int] = (),
@@ -159,7 +156,7 @@ class HttpClient:
         deadline_s, cap = deadline_s or self._deadline_s, max_bytes or self._max_bytes
         end = asyncio.get_running_loop().time() + deadline_s
         build = partial(self._build, method, url, content)
-        call = Call(self.name, self._http, build, kind, follow=False, returned=returned)
+        call = Call(self.name, self._http, build, "create", returned=returned)
         with self._counted(call):
             async with call.opened(end, deadline_s) as response, aclosing(decoded(response, cap)) as pieces:
                 yield HttpStream(call, response, pieces, end, deadline_s)
@@ -192,7 +189,7 @@ class HttpClient:
 
         try:
             allowed = [build().url.host] if hosts is None else hosts
-            call = Call(self.name, self._http, build, "safe", follow=True, hosts=allowed)
+            call = Call(self.name, self._http, build, "safe", hosts=allowed)
             return await self._run(call, deadline_s, to_disk)
         except OSError as error:
             raise StorageFullError(f"The download could not be written: {error.strerror}.") from error
@@ -241,8 +238,7 @@ class HttpClient:
 class HttpClients:
     """Makes clients, one per service, and closes them at the stop."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        del settings  # nothing of the kernel's configuration changes a client: limits belong to its owner
+    def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._clients: list[HttpClient] = []
 

@@ -113,7 +113,6 @@ class LoadedSettings:
 def load_settings(
     plugin_models: Mapping[str, type[BaseModel]] | None = None,
     *,
-    config_dir: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> LoadedSettings:
     """Read and check everything; raises ConfigError with all problems of the kernel and of `plugin_models`.
@@ -121,14 +120,12 @@ def load_settings(
     A plugin's section has its name: `[auth]` in TOML, `STUDIO_AUTH__<KEY>` in the environment. A field with
     `json_schema_extra={"env": "NAME"}` takes that variable too.
     """
-    return _load(Reader(Settings, dict(plugin_models or {}), config_dir, environ))
+    return _load(Reader(Settings, dict(plugin_models or {}), environ))
 
 
-def load_plugin_choice(
-    *, config_dir: Path | None = None, environ: Mapping[str, str] | None = None
-) -> tuple[Environment, PluginsSettings]:
+def load_plugin_choice(*, environ: Mapping[str, str] | None = None) -> tuple[Environment, PluginsSettings]:
     """Read only what decides which plugins are imported, before any of their settings models is known."""
-    reader = Reader(Settings, {}, config_dir, environ)
+    reader = Reader(Settings, {}, environ)
     try:
         choice = PluginsSettings.model_validate(reader.merged().get("plugins", {}))
     except ValidationError:

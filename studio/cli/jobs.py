@@ -91,7 +91,7 @@ def _ask(question: Callable[[Studio], Awaitable[Any]], *, whole: bool = True) ->
 
 
 def _checked(state: str | None) -> str | None:
-    from studio.jobs import ACTIVE, TERMINAL  # noqa: PLC0415 - as above
+    from studio.jobs.contract import ACTIVE, TERMINAL  # noqa: PLC0415 - as above
 
     known = (*ACTIVE, *TERMINAL)
     if state is not None and state not in known:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from studio.app import Studio
-    from studio.providers import BoundProvider, Generation, GenerationRequest, ProviderSpec
+    from studio.providers.contract import Generation, ProviderSpec
+    from studio.providers.requests import GenerationRequest
+    from studio.providers.wrapper import BoundProvider
 
 EX_CONFIG = 78
 POLL_S, LONGEST_S = 1.0, 900.0
@@ -171,13 +173,13 @@ async def _bound(studio: Studio, spec: ProviderSpec, model: str | None) -> Async
     """Yield the provider as features get it, with its plugin started; no database and no server are needed."""
     from studio.hooks import StudioHooks  # noqa: PLC0415 - imports the whole platform
     from studio.http_client import HttpClients  # noqa: PLC0415 - as above
-    from studio.providers import Providers  # noqa: PLC0415 - as above
+    from studio.providers.registry import Providers  # noqa: PLC0415 - as above
     from studio.testing.memory import InMemoryDatabase  # noqa: PLC0415 - as above
 
     owner = next(plugin for plugin, one in studio.registry.all("providers") if one is spec)
     record, services = studio.loader.records[owner], studio.services
-    services.http, services.database = HttpClients(studio.settings, studio.metrics), InMemoryDatabase()
-    services.providers = Providers(studio.settings)
+    services.http, services.database = HttpClients(studio.metrics), InMemoryDatabase()
+    services.providers = Providers(studio.settings, studio.dispatcher)
     if record.ctx is None or record.plugin is None:
         _refuse(f"the plugin {owner} is {record.state}: {record.error}")
     services.providers.register(owner, record.ctx, [spec])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from studio.jobs.scanner import CANCEL_AGAIN_S
+from studio.jobs.scanner import end
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Coroutine, Iterator
 
     from studio.model import Doc
 
@@ -18,19 +18,16 @@ if TYPE_CHECKING:
 class Beside:
     """Runs steps beside whoever rang: a worker is free again when its step has ended, or waits for a vendor."""
 
-    def __init__(self, step: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, step: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         self._step = step
         self._left: dict[asyncio.Task[None], asyncio.Event] = {}
 
     async def __call__(self, job_id: str) -> None:
         """Begin a step, and return when it has ended or is away; what it raises is not heard."""
-        task, left = asyncio.create_task(self._run(job_id)), asyncio.Event()
+        task, left = asyncio.create_task(self._step(job_id)), asyncio.Event()
         self._left[task] = left
         task.add_done_callback(self._ended)
         await left.wait()
-
-    async def _run(self, job_id: str) -> None:
-        await self._step(job_id)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._left.pop(task).set()
@@ -51,10 +48,7 @@ class Beside:
 
     async def cut(self) -> None:
         """Cancel the steps that still run, and wait until they have ended."""
-        while running := list(self._left):
-            for task in running:
-                task.cancel()  # again and again: see `Jobs.stop`
-            await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
+        await end(self._left)
 
 
 class Lanes:
@@ -63,7 +57,7 @@ class Lanes:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._busy: Counter[str] = Counter()
-        self._parked: dict[str, dict[str, int]] = {}
+        self._parked: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self._where: dict[str, str] = {}
 
     def full(self) -> list[str]:
@@ -83,21 +77,17 @@ class Lanes:
     def park(self, job: Doc) -> None:
         """Keep a job until `leave` names it, or it comes again while a lane is free."""
         self._where[job["_id"]] = job["provider"]
-        self._parked.setdefault(job["provider"], {})[job["_id"]] = job["priority"]
+        self._parked[job["provider"]][job["_id"]] = job["priority"]
 
     def unpark(self, job_id: str) -> None:
         """Forget a job that has come again; nothing for one that is not parked."""
         if provider := self._where.pop(job_id, None):
-            self._parked[provider].pop(job_id)
-            if not self._parked[provider]:
-                del self._parked[provider]
+            del self._parked[provider][job_id]
 
     def leave(self, provider: str) -> Doc | None:
         """Give a lane back, and return the `_id` and priority of the parked job that is next."""
         self._busy[provider] -= 1
-        if not self._busy[provider]:
-            del self._busy[provider]
-        parked = self._parked.get(provider)
+        parked = self._parked[provider]
         if not parked:
             return None
         job_id = max(parked, key=parked.__getitem__)  # of equals the first that came

@@ -12,8 +12,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-import structlog
-
 from studio.boundary import contained
 from studio.errors import (
     OutcomeUnknownError,
@@ -27,6 +25,7 @@ from studio.jobs.outcome import LONGEST_PAUSE_S, failure_of, spread
 from studio.jobs.polling import EARLY_MS, GRACE_MS, Polling
 from studio.providers.contract import GenerationError
 from studio.providers.limits import BUSY
+from studio.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,14 +33,15 @@ if TYPE_CHECKING:
     from studio.jobs.settings import JobsSettings
     from studio.jobs.store import JobStore
     from studio.model import Doc
-    from studio.providers import BoundProvider, Providers
+    from studio.providers.registry import Providers
     from studio.providers.requests import GenerationRequest
+    from studio.providers.wrapper import BoundProvider
 
 PLUGIN_OFF_MS = 60_000
 CROWDED_MS = 1_000
 UNDER_WAY = ["claimed", "submitted", "finalizing"]
 INTERRUPTED = "interrupted_unknown_charge"
-log = structlog.get_logger("studio.jobs")
+log = get_logger("studio.jobs")
 
 
 class Machine(Polling):

@@ -141,7 +141,7 @@ class Orders:
             "_id": new_id(), "kind": order.kind, "project_id": order.project_id, "user_id": actor.user_id,
             "target": order.target, "input": order.input, "wanted": order.provider, "model": order.model,
             "priority": order.priority, "state": "waiting", "state_seq": 1, "attempt": 1, "attempts": [],
-            "max_attempts": self._machine.kinds[order.kind][1].max_attempts, "crashes": 0,
+            "max_attempts": self._machine.kinds[order.kind].max_attempts, "crashes": 0,
             "polls": 0, "sent": 0, "progress": {"pct": 0, "stage": ""}, "result_asset_ids": [],
             "ready_at": now, "created_at": now,
         }  # fmt: skip

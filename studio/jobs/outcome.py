@@ -6,13 +6,11 @@ import random
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
-import structlog
-
 from studio.errors import StorageFullError, StudioError, UnavailableError
 from studio.jobs.cost import bill_of
 from studio.jobs.lanes import Lanes
 from studio.providers.contract import Generation, GenerationError
-from studio.telemetry import redact
+from studio.telemetry import get_logger, redact
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,13 +21,14 @@ if TYPE_CHECKING:
     from studio.jobs.settings import JobsSettings
     from studio.jobs.store import JobStore
     from studio.model import Doc
-    from studio.providers import BoundProvider, Providers
+    from studio.providers.registry import Providers
+    from studio.providers.wrapper import BoundProvider
 
 CRASHES = 3
 KEEP_TRYING_MS = 5_000
 LONGEST_PAUSE_S = 60.0
 SPREAD_S = 5.0
-log = structlog.get_logger("studio.jobs")
+log = get_logger("studio.jobs")
 
 
 class Outcomes:
@@ -44,7 +43,7 @@ class Outcomes:
         at_once = min(settings.concurrency, settings.provider_concurrency)
         self.lanes, self.polls = Lanes(at_once), Lanes(at_once)
         self.away: Callable[[], AbstractContextManager[None]] = nullcontext
-        self.kinds: dict[str, tuple[str, JobKind]] = {}
+        self.kinds: dict[str, JobKind] = {}
         self.ring: Callable[[Doc, float], Awaitable[None]]
 
     async def admit(self, job: Doc) -> Doc | None:
@@ -56,7 +55,7 @@ class Outcomes:
             await self.ring(parked, 0.0)
 
     def _kind(self, job: Doc) -> JobKind:
-        return self.kinds[job["kind"]][1]
+        return self.kinds[job["kind"]]
 
     def _provider(self, job: Doc) -> BoundProvider:
         return self._providers.get(self._kind(job).capability, job["provider"], job["model"])

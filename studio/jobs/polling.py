@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from studio.errors import ProviderRejectedError, StudioError
 from studio.jobs.outcome import LONGEST_PAUSE_S, Outcomes, failure_of
 from studio.providers.contract import GenerationError
+from studio.telemetry import get_logger
 
 if TYPE_CHECKING:
     from studio.model import Doc
@@ -21,7 +20,7 @@ GRACE_MS = 2_000
 REPEAT_WRITE_S = (0.5, 1.5, 3.0)
 """Pauses before a vendor's answer is written again while the database is away: it comes only once."""
 PROGRESS_POINTS = 10
-log = structlog.get_logger("studio.jobs")
+log = get_logger("studio.jobs")
 
 
 class Polling(Outcomes):

@@ -6,12 +6,11 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from studio.errors import StudioError
+from studio.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from studio.jobs.machine import Machine
     from studio.jobs.store import JobStore
@@ -22,7 +21,15 @@ QUEUE = "queue"
 """The `_id` of a document in `jobs` that is no job (it has no `kind`): whether the queue is paused."""
 CANCEL_AGAIN_S = 0.2
 HELD = ("waiting", "claimed", "finalizing", "cancelling")
-log = structlog.get_logger("studio.jobs")
+log = get_logger("studio.jobs")
+
+
+async def end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: Python 3.11 loses a cancellation that falls into a `wait_for` of the driver."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
 
 
 class LocalDoorbell:
@@ -78,10 +85,7 @@ class LocalDoorbell:
     async def cut(self) -> None:
         """Cancel the steps that still run, and wait until they have ended."""
         self._workers = []
-        while running := [worker for worker in self._started if not worker.done()]:
-            for worker in running:
-                worker.cancel()  # again and again: see `Jobs.stop`
-            await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
+        await end(self._started)
 
 
 class Scanner:

@@ -7,14 +7,14 @@ import hmac
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-from studio.errors import ConflictError, NotFoundError, PluginError, StudioError, UnauthenticatedError
+from studio.errors import ConflictError, NotFoundError, StudioError, UnauthenticatedError
 from studio.jobs.contract import TERMINAL
 from studio.jobs.cost import bill_of
 from studio.jobs.lanes import Beside
 from studio.jobs.machine import Machine
 from studio.jobs.orders import Orders
 from studio.jobs.outcome import next_attempt
-from studio.jobs.scanner import CANCEL_AGAIN_S, QUEUE, LocalDoorbell, Scanner
+from studio.jobs.scanner import CANCEL_AGAIN_S, QUEUE, LocalDoorbell, Scanner, end
 from studio.jobs.store import JobStore
 from studio.model import now_ms
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from studio.jobs.contract import JobBackend, JobKind
     from studio.jobs.settings import JobsSettings
     from studio.model import Doc
-    from studio.providers import Providers
+    from studio.providers.registry import Providers
     from studio.providers.services import WebhookNews
     from studio.web.route import Page
 
 
 class Jobs(Orders):
-    """Durable jobs. Set `backend` before `start`; without one rings stay in this process.
+    """Durable jobs of `kinds`. Set `backend` before `start`; without one rings stay in this process.
 
     `public_url` is where vendors can call back; None: they cannot, and are polled.
     """
@@ -43,33 +43,27 @@ class Jobs(Orders):
         dispatcher: Dispatcher,
         providers: Providers,
         settings: JobsSettings,
-        backend: JobBackend | None = None,
         *,
         clock: Callable[[], int] = now_ms,
         public_url: str | None = None,
-        observe: Callable[[str, str, float], object] | None = None,
+        observe: Callable[[str, str, float], object] = lambda *_: None,
     ) -> None:
         store = JobStore(database, dispatcher, settings, clock)
-        store.observe = observe or store.observe
+        store.observe = observe
         super().__init__(store, Machine(store, providers, settings, public_url))
+        self.backend: JobBackend | None = None
         self._machine.ring = self._ring
         self._local = LocalDoorbell(settings.concurrency)
         self._beside = Beside(self._machine.step)
         self._machine.away = self._beside.away
         self._scanner = Scanner(self._store, self._machine, self._local, settings.scan_s)
         self._scanning: asyncio.Task[None] | None = None
-        self._works, self._stop_s, self.backend = settings.worker, settings.stop_s, backend
+        self._works, self._stop_s = settings.worker, settings.stop_s
         self.step = self._machine.step
 
-    def register(self, kinds: Iterable[JobKind], owner: str) -> None:
-        """Take in a plugin's kinds; raises PluginError naming both owners of a duplicate."""
-        for kind in kinds:
-            if kind.name in self._machine.kinds:
-                other = self._machine.kinds[kind.name][0]
-                raise PluginError(
-                    f"job {kind.name!r} belongs to plugin {other!r}, {owner!r} cannot have it too"
-                )
-            self._machine.kinds[kind.name] = (owner, kind)
+    def register(self, kinds: Iterable[JobKind]) -> None:
+        """Take in a plugin's kinds; a name that another plugin has was refused when they were declared."""
+        self._machine.kinds |= {kind.name: kind for kind in kinds}
 
     async def start(self) -> None:
         """Begin to work, or only to ring when this process is no worker."""
@@ -83,9 +77,7 @@ class Jobs(Orders):
     async def stop(self) -> None:
         """Stop taking jobs and wait `stop_s` for running steps; what is cut goes to another process at once."""
         if self._scanning is not None:
-            while not self._scanning.done():
-                self._scanning.cancel()  # Python 3.11 loses one that falls into a `wait_for` of the driver
-                await asyncio.wait({self._scanning}, timeout=CANCEL_AGAIN_S)
+            await end([self._scanning])
         doors = [self._local] if self.backend is None else [self._local, self.backend]
         stops = [asyncio.create_task(door.stop()) for door in doors]
         stops.append(asyncio.create_task(self._beside.stop(tuple(stops))))
@@ -165,7 +157,7 @@ class Jobs(Orders):
                 f"The job is {job['state']} or not settled yet: only an ended job can be retried."
             )
         fields = next_attempt(job, self._store.now(), job.get("error")) | self._store.leased()
-        kind = self._machine.kinds[job["kind"]][1]
+        kind = self._machine.kinds[job["kind"]]
         fields |= {
             "max_attempts": job["attempt"] + kind.max_attempts,
             "crashes": 0,

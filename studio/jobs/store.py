@@ -61,7 +61,7 @@ class JobStore:
     ) -> None:
         self.jobs = database["jobs"]
         self.dispatcher, self.now = dispatcher, clock
-        self.observe: Callable[[str, str, float], object] = lambda *_: None
+        self.observe: Callable[[str, str, float], object]
         """Hears of a job that has ended: its kind, its state, the seconds since it was ordered."""
         self.owner = f"{_host()}:{os.getpid()}:{_started(os.getpid())}"
         self._lease_s = settings.lease_s

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from studio.cache import Cache
     from studio.database import Database
     from studio.http_client import HttpClients
-    from studio.jobs import Jobs
+    from studio.jobs.service import Jobs
     from studio.model import Doc
-    from studio.providers import Providers
+    from studio.providers.registry import Providers
     from studio.realtime import Realtime
     from studio.settings import Settings
     from studio.telemetry import Metrics
-    from studio.web import Route, RunOnce
+    from studio.web.deps import RunOnce
+    from studio.web.route import Route
 
     Checkpoint = Callable[[str, Doc], Awaitable[None]] | None
 

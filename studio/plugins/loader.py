@@ -54,6 +54,7 @@ class Loader:
         self._settings, self._note = settings, note
         self.records = discover()
         self.registry = Registry()
+        self._dispatcher: Dispatcher
         self._runners: dict[str, PluginRunner] = {}
         self._levels: list[list[PluginRecord]] = []
         self._watchdog = _Watchdog()
@@ -94,6 +95,7 @@ class Loader:
         self, dispatcher: Dispatcher, services: Services, settings: Mapping[str, BaseModel]
     ) -> None:
         """Order the imported plugins and take their declarations in, each whole or not at all."""
+        self._dispatcher = dispatcher
 
         def register(record: PluginRecord) -> None:
             assert record.plugin  # noqa: S101 - set by _import, which alone makes a record IMPORTED
@@ -113,13 +115,13 @@ class Loader:
                 if not self._blocked(record):
                     self._guarded(record, "register", register)
 
-    def refuse(self, reasons: Mapping[str, str], dispatcher: Dispatcher, phase: str = "register") -> None:
+    def refuse(self, reasons: Mapping[str, str], phase: str = "register") -> None:
         """Take registered plugins out again whose declarations cannot work, and whatever requires them."""
         for name, reason in reasons.items():
             self._give_up(self.records[name], phase, reason)
         for record in (record for level in self._levels for record in level):
             if self._blocked(record):
-                self._withdraw(record, dispatcher)
+                self._withdraw(record)
 
     def _order(self) -> list[list[PluginRecord]]:
         alive = {r.name: r for r in self.records.values() if r.alive}
@@ -157,16 +159,12 @@ class Loader:
         start = time.perf_counter()
         record.phase = phase
         self._note(f"{phase} of plugin {record.name!r}")
-        try:
-            failed = partial(self._failed, record, phase)
-            watched = self._watchdog.over(lambda: record.name, BLOCK_LIMIT_S)
-            with contained(failed, BaseException), watched:  # nothing in a stranger's code may end the start
-                work(record)
-        finally:
-            record.timings[phase] = (time.perf_counter() - start) * 1000
-
-    def _failed(self, record: PluginRecord, phase: str, error: BaseException) -> None:
-        self._give_up(record, phase, reason_of(error))
+        watched = self._watchdog.over(lambda: record.name, BLOCK_LIMIT_S)
+        with contained(kinds=BaseException) as failed, watched:  # a stranger's code may not end the start
+            work(record)
+        record.timings[phase] = (time.perf_counter() - start) * 1000
+        if failed.error:
+            self._give_up(record, phase, reason_of(failed.error))
 
     def _give_up(
         self, record: PluginRecord, phase: str, reason: str, state: PluginState = PluginState.FAILED
@@ -183,27 +181,25 @@ class Loader:
         if self._settings.on_failure.get(record.name, "fail" if required else "continue") == "fail":
             raise PluginStartError(f"plugin {record.name!r} failed in {phase}: {reason}")
 
-    async def start_all(self, dispatcher: Dispatcher, prepare: Callable[[str], Awaitable[object]]) -> None:
+    async def start_all(self, prepare: Callable[[str], Awaitable[object]]) -> None:
         """Run `prepare(name)` and enter `lifespan`, level by level; a failed plugin leaves every registry."""
         limit_s = BLOCK_LIMIT_S + self._settings.start_deadline_s
         for level in self._levels:
             starting = [record for record in level if not self._blocked(record)]
             self._note(f"start of {', '.join(f'plugin {record.name!r}' for record in starting)}")
             with self._watchdog.over(partial(_running_plugin, asyncio.get_running_loop()), limit_s):
-                errors = await asyncio.gather(*(self._start(r, dispatcher, prepare) for r in starting))
+                errors = await asyncio.gather(*(self._start(r, prepare) for r in starting))
             for record, error in zip(starting, errors, strict=True):
                 if error is not None:
                     record.fail(record.phase, error)
             for record in level:
                 if record.state in BROKEN:
-                    self._withdraw(record, dispatcher)
+                    self._withdraw(record)
             for record, error in zip(starting, errors, strict=True):
                 if error is not None:
                     self._give_up(record, record.phase, error)
 
-    async def _start(
-        self, record: PluginRecord, dispatcher: Dispatcher, prepare: Callable[[str], Awaitable[object]]
-    ) -> str | None:
+    async def _start(self, record: PluginRecord, prepare: Callable[[str], Awaitable[object]]) -> str | None:
         """Return why it failed; all tries of the policy `retry` share one deadline."""
         start, settings = time.perf_counter(), self._settings
         error: str | None = None
@@ -212,7 +208,7 @@ class Loader:
             if attempt and left_s <= 0:
                 break
             await asyncio.sleep(attempt * RETRY_PAUSE_S)
-            runner = PluginRunner(record, dispatcher.implementations("lifespan"), prepare)
+            runner = PluginRunner(record, self._dispatcher.implementations("lifespan"), prepare)
             self._runners[record.name] = runner
             error = await runner.start(warn_s=settings.warn_s, deadline_s=left_s)
             if error is None:
@@ -222,28 +218,28 @@ class Loader:
         record.timings["start"] = (time.perf_counter() - start) * 1000
         return error
 
-    async def drop(self, name: str, phase: str, reason: str, dispatcher: Dispatcher) -> None:
+    async def drop(self, name: str, phase: str, reason: str) -> None:
         """Stop a plugin that runs and cannot be used after all."""
         record = self.records[name]
         if runner := self._runners.pop(name, None):
             await runner.stop(self._settings.start_deadline_s)
-        self._withdraw(record, dispatcher)
+        self._withdraw(record)
         self._give_up(record, phase, reason)
 
-    def _withdraw(self, record: PluginRecord, dispatcher: Dispatcher) -> None:
+    def _withdraw(self, record: PluginRecord) -> None:
         self.registry.remove(record.name)
-        dispatcher.remove(record.name)
+        self._dispatcher.remove(record.name)
         if record.ctx:
             record.ctx.withdraw()
 
-    async def stop_all(self, dispatcher: Dispatcher, deadline_s: float) -> None:
+    async def stop_all(self, deadline_s: float) -> None:
         """Leave every `lifespan` in reverse order, each with its deadline; who has stopped is asked no more."""
         for level in reversed(self._levels):
             stopping = [r for r in level if r.name in self._runners]
-            await asyncio.gather(*(self._stop(r, dispatcher, deadline_s) for r in stopping))
+            await asyncio.gather(*(self._stop(r, deadline_s) for r in stopping))
 
-    async def _stop(self, record: PluginRecord, dispatcher: Dispatcher, deadline_s: float) -> None:
-        dispatcher.remove(record.name)
+    async def _stop(self, record: PluginRecord, deadline_s: float) -> None:
+        self._dispatcher.remove(record.name)
         if error := await self._runners.pop(record.name).stop(deadline_s):
             log.error("plugin_stop_failed", plugin=record.name, reason=error)
         record.state = PluginState.STOPPED

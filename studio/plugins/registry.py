@@ -12,10 +12,10 @@ from studio.auth import Permission
 from studio.database import Collection, Migration
 from studio.errors import PluginError
 from studio.health import HealthCheck
-from studio.jobs import JobKind
-from studio.providers import ProviderSpec
+from studio.jobs.contract import JobKind
+from studio.providers.contract import ProviderSpec
 from studio.realtime import Event
-from studio.web import Route
+from studio.web.route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import typer
 
     from studio.dispatch import Dispatcher
-    from studio.web import Middleware
+    from studio.web.deps import Middleware
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ GRACE_S = 1.0
 
 
 class PluginRunner:
-    """Starts and stops one plugin, `prepare(name)` first. Both return None, or why it failed."""
+    """Starts one plugin, `prepare(name)` first, and stops it. Both return None, or why it failed."""
 
     def __init__(
         self,
@@ -34,11 +34,10 @@ class PluginRunner:
         self._lifespan = next((impl for impl in lifespans if impl.plugin == record.name), None)
         self._ready = asyncio.Event()
         self._leave = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task = asyncio.create_task(self._own(), name=f"plugin:{record.name}")
 
     async def start(self, *, warn_s: float, deadline_s: float) -> str | None:
-        """Enter the lifespan; gives up after `deadline_s`."""
-        self._task = asyncio.create_task(self._own(), name=f"plugin:{self._record.name}")
+        """Wait until the lifespan is entered; gives up after `deadline_s`."""
         ready = asyncio.create_task(self._ready.wait())
         warn_s = min(warn_s, deadline_s)
         try:
@@ -59,8 +58,6 @@ class PluginRunner:
     async def stop(self, deadline_s: float) -> str | None:
         """Leave the lifespan; what does not end in time is cancelled, then abandoned."""
         self._leave.set()
-        if self._task is None:
-            return None
         if not self._ready.is_set():  # the start itself was cut short
             self._task.cancel()
         await asyncio.wait({self._task}, timeout=deadline_s)
@@ -83,12 +80,11 @@ class PluginRunner:
                 await self._leave.wait()
 
     async def _end(self) -> None:
-        assert self._task  # noqa: S101 - only called after start()
         self._task.cancel()
         await asyncio.wait({self._task}, timeout=GRACE_S)
 
     def _outcome(self) -> str | None:
-        if self._task is None or not self._task.done():
+        if not self._task.done():
             return None
         if self._task.cancelled():
             return "its lifespan was cancelled"

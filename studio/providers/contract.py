@@ -19,27 +19,6 @@ if TYPE_CHECKING:
 
     from studio.providers.requests import ChatDelta, ChatRequest, VoiceInfo
 
-__all__ = [
-    "AssetScorer",
-    "Capability",
-    "ChatModel",
-    "Estimate",
-    "Generation",
-    "GenerationError",
-    "Generator",
-    "ImageEditor",
-    "ImageGenerator",
-    "MediaFile",
-    "ModelSpec",
-    "MusicGenerator",
-    "PipelineRunner",
-    "ProviderModel",
-    "ProviderSpec",
-    "VideoGenerator",
-    "VoiceGenerator",
-    "WordTiming",
-]
-
 Capability = str
 """image, image_edit, video, voice, music, chat, breakdown, film, score, storage, mail, issue_tracker, pipeline.
 

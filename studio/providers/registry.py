@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from studio.boundary import contained
@@ -12,7 +13,6 @@ from studio.breaker import Breaker
 from studio.errors import (
     InvalidInputError,
     OutcomeUnknownError,
-    PluginError,
     ProviderError,
     ProviderUnavailableError,
     StudioError,
@@ -20,7 +20,7 @@ from studio.errors import (
 from studio.jobs.contract import CostHold, CostSettlement
 from studio.jobs.cost import bill_of, hold_cost, settle_cost
 from studio.providers.limits import Limits
-from studio.providers.wrapper import BoundProvider, declared, declared_price, refuse_foreign_files
+from studio.providers.wrapper import BoundProvider, declared_price, refuse_foreign_files
 from studio.telemetry import get_logger, redact
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class _Entry:
         self, plugin: str, ctx: PluginContext, spec: ProviderSpec, limits: Limits, breaker: Breaker
     ) -> None:
         self.plugin, self.spec, self.failure = plugin, spec, spec.missing
-        self.breaker, self.limits, self._ctx = breaker, limits, ctx
+        self.breaker, self._limits, self._ctx = breaker, limits, ctx
         self._bound: BoundProvider | None = None
 
     def bound(self) -> BoundProvider:
@@ -53,7 +53,7 @@ class _Entry:
             module, _, name = self.spec.target.partition(":")
             with contained(self._failed):  # a vendor's module; its reason is kept and shown
                 target = getattr(importlib.import_module(module), name)(self._ctx)
-                self._bound = BoundProvider(self.plugin, self.spec, target, self.limits, self.breaker)
+                self._bound = BoundProvider(self.spec, target, self._limits, self.breaker)
         if self._bound is None:
             raise ProviderUnavailableError(f"{self.spec.name} is off: {self.failure}")
         return self._bound
@@ -61,11 +61,6 @@ class _Entry:
     def _failed(self, error: Exception) -> None:
         what = f"{self.spec.target} of plugin {self.plugin!r}"
         self.failure = redact(f"{what}: {type(error).__name__}: {error}")
-
-    @property
-    def wait_s(self) -> float:
-        """How long it is left alone: its circuit is open, or its vendor asked for a pause."""
-        return max(self.breaker.wait_s, self.limits.wait_s)
 
     def price(self, request: GenerationRequest) -> float:
         """Say what the request would cost here; infinite when nobody knows, or its module cannot say."""
@@ -77,16 +72,25 @@ class _Entry:
     def describe(self) -> dict[str, Any]:
         wait = self.breaker.wait_s
         reason = self.failure or (f"out of order, asked again in {wait:.0f} s" if wait else None)
-        return {**declared(self.spec), "plugin": self.plugin, "available": reason is None, "reason": reason}
+        return {
+            "capability": self.spec.capability,
+            "provider": self.spec.name,
+            "models": [asdict(model) for model in self.spec.models],
+            "webhooks": self.spec.webhooks,
+            "deadline_s": self.spec.deadline_s,
+            "plugin": self.plugin,
+            "available": reason is None,
+            "reason": reason,
+        }
 
 
 class Providers:
-    """All providers of this installation. Without a `dispatcher` nothing is done at once; `clock` in seconds."""
+    """All providers of this installation; `clock` in seconds."""
 
     def __init__(
         self,
         settings: Settings,
-        dispatcher: Dispatcher | None = None,
+        dispatcher: Dispatcher,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._jobs, self._dispatcher, self._clock = settings.jobs, dispatcher, clock
@@ -94,14 +98,9 @@ class Providers:
         self._entries: dict[str, dict[str, _Entry]] = {}
 
     def register(self, plugin_name: str, ctx: PluginContext, specs: Iterable[ProviderSpec]) -> None:
-        """Take in a plugin's declarations; raises PluginError naming both owners of a duplicate."""
+        """Take in a plugin's declarations; a name that another plugin has was refused when they were declared."""
         for spec in specs:
             entries = self._entries.setdefault(spec.capability, {})
-            if spec.name in entries:
-                key, owner = f"{spec.capability}/{spec.name}", entries[spec.name].plugin
-                raise PluginError(
-                    f"provider {key!r} belongs to plugin {owner!r}, {plugin_name!r} cannot have it too"
-                )
             if spec.name not in self._limits:
                 rate = self._jobs.provider_rates.get(spec.name)
                 self._limits[spec.name] = Limits(self._jobs.provider_concurrency, rate, self._clock)
@@ -243,8 +242,6 @@ class Providers:
         self, bound: BoundProvider, request: GenerationRequest, actor: Actor, project_id: str
     ) -> dict[str, Any]:
         """Hold the estimated cost, and return what `bill_of` reads of a job: one that was not sent yet."""
-        if self._dispatcher is None:
-            raise ProviderUnavailableError("Nobody is asked for cost here: priced calls are refused.")
         estimate = bound.estimate(request).cost_uusd
         keys = (project_id, actor.user_id, bound.name, request.model)
         hold = CostHold(request.job_id, 1, *keys, estimate, actor.api_key_id)
@@ -260,8 +257,6 @@ class Providers:
         self, bound: BoundProvider, request: GenerationRequest, job: dict[str, Any], done: Generation | None
     ) -> None:
         bill = bill_of(job, done, bound.price(request.model, done.usage) if done else None)
-        if self._dispatcher is None:
-            return
         for pause in (*SETTLE_AGAIN_S, None):
             if await settle_cost(self._dispatcher, CostSettlement(request.job_id, **bill)):
                 return

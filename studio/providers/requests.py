@@ -7,25 +7,6 @@ from pydantic import Field
 
 from studio.providers.contract import Generation, ProviderModel
 
-__all__ = [
-    "CharacterBrief",
-    "ChatDelta",
-    "ChatMessage",
-    "ChatRequest",
-    "ChatTool",
-    "GenerationRequest",
-    "ImageEditRequest",
-    "ImageRequest",
-    "MusicRequest",
-    "PipelineRequest",
-    "ScoreRequest",
-    "ShotBrief",
-    "ToolCall",
-    "VideoRequest",
-    "VoiceInfo",
-    "VoiceRequest",
-]
-
 
 class GenerationRequest(ProviderModel):
     """What every request carries. `job_id` is unique per job attempt: local providers may use it as their own id."""

@@ -7,18 +7,6 @@ from pydantic import Field
 
 from studio.providers.contract import Generation, ProviderModel
 
-__all__ = [
-    "FileStorage",
-    "Issue",
-    "IssueTracker",
-    "Mail",
-    "Mailer",
-    "StoredBlob",
-    "WebhookCall",
-    "WebhookNews",
-    "WebhookParser",
-]
-
 
 class WebhookCall(ProviderModel):
     """A vendor's call as it arrived. `headers` by name in lower case, `path` and `query` as sent, not decoded."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -44,10 +43,8 @@ UNREADABLE = ("provider_bad_answer", "answer_too_large")
 class BoundProvider:
     """A provider ready for use; what else its protocol offers (voices, put, send) is an attribute too."""
 
-    def __init__(
-        self, plugin: str, spec: ProviderSpec, target: Any, limits: Limits, breaker: Breaker
-    ) -> None:
-        self.plugin, self.spec, self.name, self.breaker = plugin, spec, spec.name, breaker
+    def __init__(self, spec: ProviderSpec, target: Any, limits: Limits, breaker: Breaker) -> None:
+        self.spec, self.name, self.breaker = spec, spec.name, breaker
         self._target, self._limits = target, limits
 
     async def submit(self, request: Any, *, sent: Callable[[], None] | None = None) -> Generation:
@@ -57,7 +54,7 @@ class BoundProvider:
         came.
         """
         creates = not self.spec.idempotent_submit
-        return await self._call(_noted(self._target.submit, sent), request, creates=creates)  # type: ignore[no-any-return]
+        return await self._call(self._target.submit, request, creates=creates, sent=sent)  # type: ignore[no-any-return]
 
     async def poll(self, provider_job_id: str) -> Generation:
         """Report on work started earlier; may be asked again after any error but ProviderRejectedError."""
@@ -160,10 +157,17 @@ class BoundProvider:
         return call
 
     async def _call(
-        self, method: Callable[..., Awaitable[Any]], *args: Any, creates: bool = False, **kwargs: Any
+        self,
+        method: Callable[..., Awaitable[Any]],
+        *args: Any,
+        creates: bool = False,
+        sent: Callable[[], None] | None = None,
+        **kwargs: Any,
     ) -> Any:
         self._admit()
         async with self._limits.turn(self.name):
+            if sent is not None:
+                sent()
             with contained(partial(self._failed, creates=creates)):  # whatever a stranger raises gets a class
                 async with asyncio.timeout(self.spec.deadline_s):
                     result = await method(*args, **kwargs)
@@ -207,19 +211,6 @@ class BoundProvider:
         return OutcomeUnknownError(unknown) if creates else ProviderError(detail, code=code)
 
 
-def _noted(
-    method: Callable[..., Awaitable[Any]], sent: Callable[[], None] | None
-) -> Callable[..., Awaitable[Any]]:
-    """Return `method`, telling `sent` when it is called."""
-
-    async def call(request: Any) -> Any:
-        if sent is not None:
-            sent()
-        return await method(request)
-
-    return call
-
-
 def declared_price(spec: ProviderSpec, model: str | None, usage: Mapping[str, int]) -> int | None:
     """Return what a usage of `model` costs, without a name of the first; None where that is not known."""
     found = next((one for one in spec.models if model in (None, one.name)), None)
@@ -236,10 +227,3 @@ def refuse_foreign_files(spec: ProviderSpec, generation: Generation) -> None:
         if not among(host, spec.file_hosts):
             detail = f"{spec.name} names a file on {host!r}, which is none of its `file_hosts`."
             raise ProviderRejectedError(detail, code="foreign_file")
-
-
-def declared(spec: ProviderSpec) -> dict[str, Any]:
-    """Return what a provider's declaration says to whoever chooses."""
-    models = [asdict(model) for model in spec.models]
-    kept = {"capability": spec.capability, "provider": spec.name, "models": models}
-    return kept | {"webhooks": spec.webhooks, "deadline_s": spec.deadline_s}

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from studio.app import Studio, running
 from studio.plugins.context import PluginContext
-from studio.providers import ProviderSpec
+from studio.providers.contract import ProviderSpec
 from studio.telemetry import get_logger
 from studio.testing.memory import InMemoryDatabase
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from studio.database.schema import DeclaredDatabase
-    from studio.providers import Mail
+    from studio.providers.services import Mail
 
 CODE = re.compile(r"\b(\d{6,10})\b")
 INVITATION = re.compile(r"/invitations/([\w-]{43})")

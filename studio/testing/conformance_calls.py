@@ -14,7 +14,7 @@ from studio.testing.conformance_work import expect, expect_success
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from studio.providers import WebhookCall
+    from studio.providers.services import WebhookCall
     from studio.testing.conformance_world import World
     from studio.testing.providers import Outcome
 

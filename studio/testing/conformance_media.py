@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from studio.providers import ImageEditRequest, ImageRequest, MusicRequest, VideoRequest
+from studio.providers.requests import ImageEditRequest, ImageRequest, MusicRequest, VideoRequest
 from studio.testing.providers import ProviderCase
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from studio.providers import GenerationRequest
+    from studio.providers.requests import GenerationRequest
     from studio.testing.providers import Outcome
 
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from studio.providers import Estimate
+from studio.providers.contract import Estimate
 from studio.testing.conformance_world import PUBLIC_URL, KilledError
 
 if TYPE_CHECKING:

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from studio.auth import Actor
 from studio.hooks import StudioHooks
-from studio.jobs import JOBS_COLLECTION, TERMINAL, CostDecision, JobKind, JobOrder, Jobs, JobsSettings
+from studio.jobs.contract import TERMINAL, CostDecision, JobKind, JobOrder
+from studio.jobs.service import Jobs
+from studio.jobs.settings import JobsSettings
+from studio.jobs.store import JOBS_COLLECTION
 from studio.plugins.context import PluginContext
-from studio.providers import Providers
+from studio.providers.registry import Providers
 from studio.testing.kit import HttpClients, Metrics, Services, Settings, get_logger
 from studio.testing.memory import InMemoryDatabase
 
@@ -26,13 +29,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from studio.model import Doc
-    from studio.providers import (
-        BoundProvider,
-        Generation,
-        GenerationRequest,
-        ProviderSpec,
-        WebhookCall,
-    )
+    from studio.providers.contract import Generation, ProviderSpec
+    from studio.providers.requests import GenerationRequest
+    from studio.providers.services import WebhookCall
+    from studio.providers.wrapper import BoundProvider
     from studio.testing.providers import Outcome, ProviderCase
     from studio.testing.vendor import FakeVendor
 
@@ -103,7 +103,7 @@ class World:
         """Start the plugin as the platform does, with this case's settings."""
         services = self._services = Services()
         services.settings, services.metrics, services.database = Settings(), Metrics(), self.database
-        services.http = HttpClients(services.settings, services.metrics)
+        services.http = HttpClients(services.metrics)
         config = SimpleNamespace(jobs=JobsSettings(fallback=False))
         services.providers = self.providers = Providers(config, self.ledger, lambda: self.now_ms / 1000)  # type: ignore[arg-type]  # all that it reads
         plugin = self.case.plugin()
@@ -131,11 +131,12 @@ class World:
     def process(self) -> Jobs:
         """Return the jobs of another process: it knows what is stored, and nothing else."""
         jobs = Jobs(
-            self.database, self.ledger, self.providers, JobsSettings(fallback=False), self.bell,  # type: ignore[arg-type]  # the hooks used here
+            self.database, self.ledger, self.providers, JobsSettings(fallback=False),  # type: ignore[arg-type]  # the hooks used here
             clock=lambda: self.now_ms, public_url=PUBLIC_URL,
         )  # fmt: skip
         kind = JobKind(KIND, "Conformance", self.case.capability, self._request, self._accept, deadline_s=1e6)
-        jobs.register([kind], "conformance")
+        jobs.backend = self.bell
+        jobs.register([kind])
         return jobs
 
     async def _request(self, _: Doc) -> GenerationRequest:

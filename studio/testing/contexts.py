@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from studio.dispatch import Dispatcher
 from studio.plugins.context import PluginContext
 from studio.testing.kit import (
     HttpClients,
@@ -32,7 +33,7 @@ async def contexts() -> AsyncIterator[Callable[[str, object], PluginContext]]:
     """Yield a maker of plugin contexts, by name and settings; their HTTP clients are closed at the end."""
     services = Services()
     services.settings, services.metrics = Settings(), Metrics()
-    services.http = HttpClients(services.settings, services.metrics)
+    services.http = HttpClients(services.metrics)
 
     def make(name: str, settings: object) -> PluginContext:
         return PluginContext(name, services, settings, get_logger(name))
@@ -49,7 +50,7 @@ async def wrapped(plugin: type[StudioHooks], capability: str, settings: object) 
     name = plugin.manifest.name
     async with contexts() as make:
         ctx = make(name, settings)
-        providers = Providers(ctx.config)
+        providers = Providers(ctx.config, Dispatcher({}))
         providers.register(name, ctx, plugin().register_providers(ctx))
         yield providers.get(capability, name)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from studio.app import Studio, running
 from studio.http_client import HttpClients
 from studio.plugins.context import Services
-from studio.providers import Providers
+from studio.providers.registry import Providers
 from studio.settings import Settings, WebSettings
 from studio.telemetry import Metrics, get_logger
 from studio.web.deps import WebDeps

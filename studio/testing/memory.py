@@ -79,6 +79,7 @@ class InMemoryRepository:
 
     def __init__(self, collection: Collection, clock: Callable[[], int] = now_ms) -> None:
         self._clock = clock
+        self._declared = collection
         self._raw: dict[str, bytes] = {}
         self._parsed: dict[str, Doc] = {}
         self._unique = [_UniqueIndex(index) for index in collection.indexes if index.unique]
@@ -87,7 +88,7 @@ class InMemoryRepository:
     async def get(self, document_id: str) -> Doc | None:
         self._expire()
         raw = self._raw.get(document_id)
-        return None if raw is None else bson.decode(raw, CODEC)
+        return None if raw is None else self._decoded(raw)
 
     async def find_one(self, where: Where, *, sort: Sort = ()) -> Doc | None:
         return next(iter(await self.find(where, sort=sort, limit=1)), None)
@@ -98,7 +99,8 @@ class InMemoryRepository:
             found = iter(_sorted(found, sort))
         chosen = itertools.islice(found, limit or None)
         copies = [bson.decode(self._raw[document["_id"]], CODEC) for document in chosen]
-        return [projected(document, fields) for document in copies] if fields else copies
+        shown = [projected(document, fields) for document in copies] if fields else copies
+        return [documents.filled(document, self._declared, fields) for document in shown]
 
     async def page(
         self,
@@ -137,13 +139,16 @@ class InMemoryRepository:
     ) -> Doc | None:
         old, new = self._update(where, change, upsert=upsert, many=False)
         found = old if before else new
-        return bson.decode(found[0], CODEC) if found else None
+        return self._decoded(found[0]) if found else None
 
     async def delete(self, where: Where | str, *, many: bool = False) -> int:
         found = [document["_id"] for document in itertools.islice(self._matching(where), None if many else 1)]
         for document_id in found:
             self._remove(document_id)
         return len(found)
+
+    def _decoded(self, raw: bytes) -> Doc:
+        return documents.filled(bson.decode(raw, CODEC), self._declared)
 
     def _matching(self, where: Where | str) -> Iterator[Doc]:
         chosen = documents.selector(where)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from studio.hooks import StudioHooks
-    from studio.providers import GenerationRequest, WebhookCall
+    from studio.providers.requests import GenerationRequest
+    from studio.providers.services import WebhookCall
 
 __all__ = ["NoVendor", "Outcome", "ProviderCase", "ProviderConformance"]
 

@@ -8,7 +8,7 @@ from studio.errors import PluginError
 from studio.plugins.context import PluginContext
 from studio.plugins.state import BROKEN, PluginState
 from studio.telemetry import get_logger
-from studio.web.deps import REQUEST_ID, WebDeps, nobody_keeps
+from studio.web.deps import WebDeps, nobody_keeps
 from studio.web.middleware import build_application
 from studio.web.routing import check_routes
 from studio.web.typed import bind
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from studio.app import Studio
 
-log = get_logger("studio.web")
-
 
 def application_of(studio: Studio) -> web.Application:
     """Return the application of everything that is registered now; nothing listens yet."""
@@ -30,7 +28,6 @@ def application_of(studio: Studio) -> web.Application:
         settings=studio.settings,
         permissions=studio.services.permissions,
         observe=studio.metrics.observe_request,
-        on_error=_log_error,
         run_once=studio.services.run_once or nobody_keeps,
     )
     bound = []
@@ -80,10 +77,3 @@ def refuse_bad_routes(studio: Studio) -> dict[str, str]:
     if "studio" in found:
         raise PluginError("; ".join(found["studio"]))
     return {name: "; ".join(problems) for name, problems in found.items()}
-
-
-def _log_error(error: BaseException, request: web.Request) -> None:
-    route = getattr(request.match_info.route, "template", request.path)
-    what = {"method": request.method, "route": route, "request_id": request.get(REQUEST_ID)}
-    # A parameter called token is not shown, and so the path cannot be.
-    log.error("request_failed", **what, params=dict(request.match_info), exc_info=error)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from studio.web.route import Request, Route
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+"""Wraps the routes of the plugin that registered it."""
 REQUEST_ID = web.RequestKey("request_id", str)
 CURRENT_WRITE: ContextVar[str] = ContextVar("current_write", default="")
 RunOnce = Callable[
@@ -33,10 +35,6 @@ def current_request_id() -> str:
     return CURRENT_WRITE.get()
 
 
-def _ignore(*_: object) -> None:
-    """Stand for a callback that nobody gave."""
-
-
 async def nobody_keeps(*_: object) -> web.StreamResponse:
     """Refuse a key that nobody would remember: a client that sends one counts on it."""
     detail = "Nobody keeps idempotency keys here. Switch on the plugin `idempotency`, or send none."
@@ -45,11 +43,10 @@ async def nobody_keeps(*_: object) -> web.StreamResponse:
 
 @dataclass(frozen=True, slots=True)
 class WebDeps:
-    """`observe(path template, method, status, seconds)` hears of each request, `on_error` of broken ones."""
+    """`observe(path template, method, status, seconds)` hears of each request."""
 
     auth: Auth
     settings: Settings
     permissions: Mapping[str, Permission] = field(default_factory=dict)
-    observe: Callable[[str, str, int, float], None] = _ignore
-    on_error: Callable[[BaseException, web.Request], None] = _ignore
+    observe: Callable[[str, str, int, float], object] = lambda *_: None
     run_once: RunOnce = nobody_keeps

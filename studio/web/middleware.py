@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from studio.errors import PluginError
+from studio.telemetry import get_logger
 from studio.web.connections import HANDLER_ARGS, hush_parser
 from studio.web.deps import REQUEST_ID
 from studio.web.problem import problem
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from studio.web.deps import Handler, WebDeps
     from studio.web.route import Route
 
+log = get_logger("studio.web")
 CLIENT_CLOSED = 499
-ROUTE_TABLE = web.AppKey("ROUTE_TABLE", RouteTable)
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
@@ -53,18 +54,14 @@ def build_application(
     deps: WebDeps,
     unavailable: Mapping[str, tuple[str, str]] | None = None,
 ) -> web.Application:
-    """Return the application of (plugin, route, bound handler); `unavailable` as in `RouteTable`.
-
-    Raises PluginError for a duplicate route. `app[ROUTE_TABLE]` may be changed while the server runs.
-    """
+    """Return the application of (plugin, route, bound handler); `unavailable` as in `RouteTable`."""
     hush_parser()
     outermost = gate(deps)
     app = web.Application(
         middlewares=[outermost], client_max_size=deps.settings.web.body_limit, handler_args=HANDLER_ARGS
     )
     app.on_response_prepare.append(decorate(deps.settings.web))
-    app[ROUTE_TABLE] = table = RouteTable(deps.settings.web.deadline_s)
-    table.unavailable.update(unavailable or {})
+    table = RouteTable(deps.settings.web.deadline_s, unavailable or {})
     for plugin, route, handler in bound:
         table.add(plugin, route, handler)
     app.router.register_resource(table)
@@ -97,13 +94,13 @@ def gate(deps: WebDeps) -> Middleware:
         except asyncio.CancelledError:
             if not (deadline and deadline.passed(request.task)):
                 raise
-            response = _answer(request, TimeoutError(), deps)
+            response = _answer(request, TimeoutError())
             status = response.status
         except (web.HTTPSuccessful, web.HTTPRedirection) as done:
             status = done.status
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the one boundary of a request
-            response = _answer(request, error, deps)
+            response = _answer(request, error)
             status = response.status
         finally:
             if deadline:
@@ -119,7 +116,7 @@ def gate(deps: WebDeps) -> Middleware:
     return web.middleware(outermost)
 
 
-def _answer(request: web.Request, error: Exception | SystemExit, deps: WebDeps) -> web.Response:
+def _answer(request: web.Request, error: Exception | SystemExit) -> web.Response:
     if isinstance(error, SystemExit):  # left alone it would end the event loop, and the server with it
         plugin = getattr(request.match_info.route, "plugin", "?")
         error = PluginError(f"plugin {plugin!r} called sys.exit({error.code!r}) in a request")
@@ -127,10 +124,17 @@ def _answer(request: web.Request, error: Exception | SystemExit, deps: WebDeps) 
         return web.Response(status=CLIENT_CLOSED)  # the client went away: nothing to tell, nothing to log
     answer = problem(error, request[REQUEST_ID])
     if answer.status == web.HTTPInternalServerError.status_code:
-        deps.on_error(error, request)
+        _log(error, request)
     if request.writer.output_size > 0:
         raise ConnectionResetError("the answer had begun; closing tells the client that it is cut") from error
     return answer
+
+
+def _log(error: Exception, request: web.Request) -> None:
+    route = getattr(request.match_info.route, "template", request.path)
+    what = {"method": request.method, "route": route, "request_id": request.get(REQUEST_ID)}
+    # A parameter called token is not shown, and so the path cannot be.
+    log.error("request_failed", **what, params=dict(request.match_info), exc_info=error)
 
 
 def _hsts(settings: WebSettings) -> dict[str, str]:

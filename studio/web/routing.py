@@ -9,7 +9,7 @@ from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 
 from studio.auth import PUBLIC, SIGNED_IN
 from studio.boundary import contained
-from studio.errors import NotFoundError, PluginError, PluginUnavailableError
+from studio.errors import NotFoundError, PluginUnavailableError
 from studio.plugins.state import reason_of
 from studio.web.deadline import Deadline
 from studio.web.plan import PARAMETER, plan_of
@@ -71,12 +71,12 @@ class RouteTable(web.PlainResource):
 
     Literal segments go before parameters, GET answers HEAD. `unavailable` maps the prefixes of plugins that
     do not run to (plugin, "failed" | "blocked" | "off"): 503 plugin_unavailable, for "off" 404 plugin_off;
-    routes of plugins that run go first. Both may change while the server runs.
+    routes of plugins that run go first.
     """
 
-    def __init__(self, default_s: float) -> None:
+    def __init__(self, default_s: float, unavailable: Mapping[str, tuple[str, str]]) -> None:
         super().__init__("/")
-        self.unavailable: dict[str, tuple[str, str]] = {}
+        self._not_running = unavailable
         self._default_s = default_s
         self._deadlines: dict[float, Deadline] = {}
         self._plain: dict[tuple[str, str], TypedRoute] = {}
@@ -84,14 +84,10 @@ class RouteTable(web.PlainResource):
         self._refuse = web.ResourceRoute("*", self._unavailable, self)
 
     def add(self, plugin: str, route: Route, handler: Handler) -> None:
-        """Register a bound route; raises PluginError naming both owners of a duplicate."""
+        """Register a bound route; `check_routes` has refused those that another plugin has."""
         node = self._root
         for segment in route.path.split("/")[1:]:
             node = node.child(segment)
-        if (other := node.routes.get(route.method)) and other.method == route.method:
-            raise PluginError(
-                f"{route.method} {route.path} of {plugin!r} is a route of {other.plugin!r} already"
-            )
         node.routes[route.method] = typed = TypedRoute(plugin, route, handler, self, self._default_s)
         if "{" not in route.path:
             self._plain[route.method, route.path] = typed
@@ -128,9 +124,9 @@ class RouteTable(web.PlainResource):
         return UrlMappingMatchInfo(dict(zip(found.names, values, strict=True)), found)
 
     def _owner(self, path: str) -> tuple[str, str] | None:
-        while path and path not in self.unavailable:
+        while path and path not in self._not_running:
             path = path.rpartition("/")[0]
-        return self.unavailable.get(path)
+        return self._not_running.get(path)
 
     async def _unavailable(self, request: web.Request) -> web.StreamResponse:
         plugin, reason = self._owner(request.rel_url.path_safe) or ("", "off")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from studio.plugins.context import PluginContext
-    from studio.web import Middleware
+    from studio.web.deps import Middleware
 
 BODY_DEADLINE_S = 10.0
 _DEFAULT_LIMIT = Route.__dataclass_fields__["body_limit"].default

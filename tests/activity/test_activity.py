@@ -5,7 +5,14 @@ import asyncio
 import pytest
 
 import studio.activity as room
-from studio import SYSTEM, Actor, ConflictError, DatabaseUnavailableError
+from studio import (
+    SYSTEM,
+    Actor,
+    ConflictError,
+    DatabaseUnavailableError,
+    DeadlineExceededError,
+    PayloadTooLargeError,
+)
 from studio.activity import ACTIVITY_COLLECTION, Activity, ActivityAction
 
 pytestmark = pytest.mark.memory
@@ -20,16 +27,16 @@ class Repository:
         self.batches: list[int] = []
 
     async def insert_many(self, documents):
+        """Store in order, up to the first that is there already or is too large, as a server does."""
         if self.failures:
             raise self.failures.pop(0)
         self.batches.append(len(documents))
-        self.stored.update({d["_id"]: d for d in documents})
-
-    async def insert(self, document):
-        self.stored[document["_id"]] = document
-
-    async def get(self, document_id):
-        return self.stored.get(document_id)
+        for document in documents:
+            if document["_id"] in self.stored:
+                raise ConflictError
+            if document["params"].get("large"):
+                raise PayloadTooLargeError
+            self.stored[document["_id"]] = document
 
 
 class Dispatcher:
@@ -45,7 +52,6 @@ async def house(monkeypatch):
     monkeypatch.setattr(room, "RETRY_S", 0.001)
     repository, dispatcher = Repository(), Dispatcher()
     activity = Activity({ACTIVITY_COLLECTION.name: repository}, dispatcher, ACTIONS)
-    await activity.start()
     yield activity, repository, dispatcher
     await activity.stop()
 
@@ -122,10 +128,33 @@ async def test_half_stored_batch_is_completed_once(house):
     activity.log_activity("p1", ANN, "story.created", params={"n": 2})
     first = activity._queue[0]
     repository.stored[first["_id"]] = first
-    repository.failures = [ConflictError()]
     await activity.flush()
     assert [d["params"]["n"] for d in repository.stored.values()] == [1, 2]
     assert len(dispatcher.told) == 2
+
+
+async def test_activity_that_can_never_be_stored_holds_up_no_other(house):
+    activity, repository, dispatcher = house
+    for number in range(450):
+        activity.log_activity("p1", ANN, "story.created", params={"n": number, "large": number == 150})
+    async with asyncio.timeout(10):
+        await activity.flush()
+    others = [number for number in range(450) if number != 150]
+    assert [d["params"]["n"] for d in repository.stored.values()] == others
+    assert [d["params"]["n"] for _, d in dispatcher.told] == others
+    assert activity.dropped == 1
+
+
+async def test_activities_one_by_one_wait_for_a_database_that_goes_away(house):
+    activity, repository, dispatcher = house
+    for number in range(3):
+        activity.log_activity("p1", ANN, "story.created", params={"n": number, "large": number == 1})
+    repository.failures = [PayloadTooLargeError(), DeadlineExceededError(), DatabaseUnavailableError()]
+    async with asyncio.timeout(10):
+        await activity.flush()
+    assert [d["params"]["n"] for d in repository.stored.values()] == [0, 2]
+    assert len(dispatcher.told) == 2
+    assert activity.dropped == 1
 
 
 async def test_full_queue_drops_and_counts(house, monkeypatch):

@@ -104,9 +104,8 @@ async def test_cache_that_is_not_configured_answers_nothing():
     await cache.close()
 
 
-async def test_connect_later_takes_the_server(cache_server_url):
-    cache = Cache(None, f"{new_id()}:")
-    cache.connect(cache_server_url)
+async def test_cache_that_is_closed_answers_nothing(cache_server_url):
+    cache = Cache(cache_server_url, f"{new_id()}:")
     assert await cache.set("k", "v")
     await cache.close()
     assert await cache.get("k") is None

@@ -11,15 +11,13 @@ import pytest
 
 from studio.auth import Actor
 from studio.errors import ProviderRejectedError
-from studio.jobs import JOBS_COLLECTION, CostDecision, JobKind, JobOrder, Jobs, JobsSettings
-from studio.providers import (
-    Estimate,
-    Generation,
-    GenerationError,
-    GenerationRequest,
-    Providers,
-    ProviderSpec,
-)
+from studio.jobs.contract import CostDecision, JobKind, JobOrder
+from studio.jobs.service import Jobs
+from studio.jobs.settings import JobsSettings
+from studio.jobs.store import JOBS_COLLECTION
+from studio.providers.contract import Estimate, Generation, GenerationError, ProviderSpec
+from studio.providers.registry import Providers
+from studio.providers.requests import GenerationRequest
 from studio.testing.memory import InMemoryDatabase
 
 ACTOR = Actor(user_id="ada")
@@ -155,6 +153,7 @@ class World:
             self.database.declare([("studio", JOBS_COLLECTION)])
         self.providers = Providers(
             types.SimpleNamespace(jobs=self.config),  # type: ignore[arg-type]
+            self.owner,  # type: ignore[arg-type]
             clock=lambda: self.clock() / 1000,
         )
         self.public_url = public_url
@@ -176,12 +175,12 @@ class World:
             self.owner,
             self.providers,
             self.config,
-            self.bell,
             clock=self.clock,  # type: ignore[arg-type]
             public_url=self.public_url,
         )
         jobs._store.owner = f"host-{owner}:1:1"
-        jobs.register([self.kind()], "asset_gen")
+        jobs.backend = self.bell
+        jobs.register([self.kind()])
         return jobs
 
     def kind(self) -> JobKind:

@@ -12,7 +12,7 @@ from studio.errors import (
     OutcomeUnknownError,
     ProviderError,
 )
-from studio.jobs import CostDecision
+from studio.jobs.contract import CostDecision
 
 pytestmark = pytest.mark.memory
 

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from studio.errors import DatabaseUnavailableError
-from studio.jobs import TERMINAL, store
+from studio.jobs import store
+from studio.jobs.contract import TERMINAL
 
 pytestmark = pytest.mark.memory
 WRITES = ("insert_many", "update", "find_and_update")

@@ -15,8 +15,8 @@ from studio.errors import (
     ProviderUnavailableError,
     RateLimitedError,
 )
-from studio.jobs import CostDecision
-from studio.providers import MediaFile, ModelSpec, ProviderSpec
+from studio.jobs.contract import CostDecision
+from studio.providers.contract import MediaFile, ModelSpec, ProviderSpec
 
 pytestmark = pytest.mark.memory
 OFF = ProviderUnavailableError("set STUDIO_FAKE__API_KEY")

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from studio.auth import Actor
-from studio.jobs import TERMINAL
-from studio.providers import ProviderSpec, WebhookNews
+from studio.jobs.contract import TERMINAL
+from studio.providers.contract import ProviderSpec
+from studio.providers.services import WebhookNews
 from studio.testing.client import serving
 
 
@@ -45,11 +46,11 @@ async def test_a_late_result_does_not_count_the_job_again(make_world, say):
 
 
 @pytest.mark.http
-async def test_the_figures_page_counts_jobs(tmp_path, world):
+async def test_the_figures_page_counts_jobs_and_what_was_lost(tmp_path, world):
     async with serving(tmp_path) as client:
         services = client.studio.services
         services.providers.register("vendor", None, [ProviderSpec("fake", "image", "fake_vendor:Vendor")])
-        services.jobs.register([replace(world.kind(), name="test.draw")], "tests")
+        services.jobs.register([replace(world.kind(), name="test.draw")])
         order = replace(world.order(), kind="test.draw", provider="fake")
         job = await services.jobs.submit(Actor("ada"), order)
         async with asyncio.timeout(20):
@@ -57,3 +58,4 @@ async def test_the_figures_page_counts_jobs(tmp_path, world):
                 await asyncio.sleep(0.02)
         text = client.studio.metrics.render().decode()
     assert 'studio_jobs_total{kind="test.draw",state="succeeded"} 1.0' in text
+    assert {"studio_activities_dropped 0.0", "studio_messages_dropped 0.0"} <= set(text.splitlines())

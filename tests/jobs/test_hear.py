@@ -7,7 +7,7 @@ import pytest
 
 from studio.auth import Actor
 from studio.errors import OutcomeUnknownError, UnauthenticatedError
-from studio.providers import WebhookNews
+from studio.providers.services import WebhookNews
 
 pytestmark = pytest.mark.memory
 

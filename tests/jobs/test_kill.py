@@ -11,7 +11,8 @@ from collections import Counter
 import pytest
 
 from studio.auth import Actor
-from studio.jobs import JOBS_COLLECTION, TERMINAL
+from studio.jobs.contract import TERMINAL
+from studio.jobs.store import JOBS_COLLECTION
 from studio.model import now_ms
 
 pytestmark = [pytest.mark.database, pytest.mark.child]
@@ -22,8 +23,13 @@ import asyncio, sys, time, types
 from pathlib import Path
 from studio.database.mongo import MongoDatabase
 from studio.database.settings import DatabaseSettings
-from studio.jobs import CostDecision, JOBS_COLLECTION, JobKind, Jobs, JobsSettings
-from studio.providers import Estimate, Generation, GenerationRequest, Providers, ProviderSpec
+from studio.jobs.contract import CostDecision, JobKind
+from studio.jobs.service import Jobs
+from studio.jobs.settings import JobsSettings
+from studio.jobs.store import JOBS_COLLECTION
+from studio.providers.contract import Estimate, Generation, ProviderSpec
+from studio.providers.registry import Providers
+from studio.providers.requests import GenerationRequest
 from studio.errors import ProviderRejectedError
 
 URL, NAME, BOOK = sys.argv[1], sys.argv[2], Path(sys.argv[3])
@@ -54,11 +60,11 @@ async def main():
     database = MongoDatabase(URL, DatabaseSettings(studio_name=NAME, stories_name=NAME + "s"))
     database.declare([("studio", JOBS_COLLECTION)])
     settings = JobsSettings(scan_s=0.1, concurrency=4)
-    providers = Providers(types.SimpleNamespace(jobs=settings))
+    providers = Providers(types.SimpleNamespace(jobs=settings), Owner())
     sys.modules["vendor"] = types.SimpleNamespace(Vendor=Vendor)
     providers.register("vendor", None, [ProviderSpec("fake", "image", "vendor:Vendor")])
     jobs = Jobs(database, Owner(), providers, settings)
-    jobs.register([JobKind("image.generate", "Draw", "image", request, accept, poll_s=0.1)], "test")
+    jobs.register([JobKind("image.generate", "Draw", "image", request, accept, poll_s=0.1)])
     await jobs.start()
     print("up", flush=True)
     await asyncio.Event().wait()

@@ -13,7 +13,7 @@ from studio.errors import (
     RateLimitedError,
     StorageFullError,
 )
-from studio.jobs import TERMINAL, CostDecision
+from studio.jobs.contract import TERMINAL, CostDecision
 
 pytestmark = pytest.mark.memory
 

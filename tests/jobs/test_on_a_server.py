@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from studio.jobs import JOBS_COLLECTION
-from studio.providers import WebhookNews
+from studio.jobs.store import JOBS_COLLECTION
+from studio.providers.services import WebhookNews
 
 pytestmark = pytest.mark.database
 

@@ -10,11 +10,11 @@ from studio.errors import (
     IdempotencyError,
     InvalidInputError,
     NotFoundError,
-    PluginError,
     ProviderUnavailableError,
     UnavailableError,
 )
-from studio.jobs import JOBS_COLLECTION, CostDecision
+from studio.jobs.contract import CostDecision
+from studio.jobs.store import JOBS_COLLECTION
 
 pytestmark = pytest.mark.memory
 ACTOR = Actor(user_id="ada")
@@ -75,11 +75,6 @@ async def test_capability_without_provider_stores_nothing(world):
     with pytest.raises(ProviderUnavailableError, match="no plugin that is on"):
         await world.jobs.submit(ACTOR, world.order())
     assert await world.database["jobs"].count({}) == 0
-
-
-async def test_kind_of_two_plugins_is_an_error_that_names_both(world):
-    with pytest.raises(PluginError, match=r"asset_gen.*intruder"):
-        world.jobs.register([world.kind()], "intruder")
 
 
 async def test_batch_of_fifty_takes_two_writes(world, monkeypatch):

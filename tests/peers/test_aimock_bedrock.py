@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from studio import ChatMessage, ChatRequest, ChatTool, PluginContext, ProviderRejectedError, VoiceRequest
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
+from studio.testing.kit import HttpClients, Metrics, Services
 
 pytestmark = pytest.mark.peer
 PACKAGE, START_S = "@copilotkit/aimock@1.43.0", 30
@@ -49,7 +49,7 @@ async def url(node_script):
 async def services():
     made = Services()
     made.metrics = Metrics()
-    made.http = HttpClients(Settings(), made.metrics)
+    made.http = HttpClients(made.metrics)
     yield made
     await made.http.close()
 

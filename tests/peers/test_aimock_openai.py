@@ -23,7 +23,7 @@ from studio import (
     VideoRequest,
     VoiceRequest,
 )
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
+from studio.testing.kit import HttpClients, Metrics, Services
 
 pytestmark = pytest.mark.peer
 PACKAGE, START_S = "@copilotkit/aimock@1.43.0", 30
@@ -64,7 +64,7 @@ async def context(url, tmp_path):
 
     services = Services()
     services.metrics = Metrics()
-    services.http = HttpClients(Settings(), services.metrics)
+    services.http = HttpClients(services.metrics)
 
     def build(name, path="/v1", **changed):
         named = {"api_key": "any", "base_url": f"{url}{path}", "allow_private": True} | changed

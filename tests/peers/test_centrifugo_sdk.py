@@ -23,7 +23,7 @@ async def transport_at():
     services = Services()
     services.settings = Settings()
     services.metrics = Metrics()
-    services.http = HttpClients(services.settings, services.metrics)
+    services.http = HttpClients(services.metrics)
 
     def build(url, key):
         named = CentrifugoSettings(api_url=url, api_key=key)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from studio import PluginContext
-from studio.testing.kit import HttpClients, Metrics, Services, Settings, get_logger
+from studio.testing.kit import HttpClients, Metrics, Services, get_logger
 from studio_fal import storage
 from studio_fal.client import FalClient
 from studio_fal.models import Reader
@@ -28,7 +28,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
 async def our_side(fake, key, path, large):
     """Do with the plugin's client what the SDK does."""
     services = Services()
-    services.http = HttpClients(Settings(), Metrics())
+    services.http = HttpClients(Metrics())
     ctx = PluginContext("fal", services, None, get_logger("test"))
 
     def client_of(**wishes):

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from studio import Issue, PluginContext
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
+from studio.testing.kit import HttpClients, Metrics, Services
 
 pytestmark = pytest.mark.peer
 SDK = ["jira==3.10.5"]
@@ -23,7 +23,7 @@ async def tracker_at():
 
     services = Services()
     services.metrics = Metrics()
-    services.http = HttpClients(Settings(), services.metrics)
+    services.http = HttpClients(services.metrics)
 
     def build(url, email, token):
         named = JiraSettings(url=url, email=email, api_token=token, project="STU")

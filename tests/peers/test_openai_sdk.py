@@ -24,7 +24,7 @@ from studio import (
     VoiceRequest,
     WebhookCall,
 )
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
+from studio.testing.kit import HttpClients, Metrics, Services
 
 pytestmark = pytest.mark.peer
 SDK = ["openai==3.54.0"]
@@ -61,7 +61,7 @@ async def context(tmp_path):
 
     services = Services()
     services.metrics = Metrics()
-    services.http = HttpClients(Settings(), services.metrics)
+    services.http = HttpClients(services.metrics)
 
     def build(fakes, fake, **changed):
         named = {

@@ -20,7 +20,7 @@ import pytest
 import structlog
 
 from studio import PipelineRequest, PluginContext, ProviderRejectedError
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
+from studio.testing.kit import HttpClients, Metrics, Services
 
 pytestmark = pytest.mark.peer
 HERE = Path(__file__).parent
@@ -124,7 +124,7 @@ async def runner(server):
 
     services = Services()
     services.metrics = Metrics()
-    services.http = HttpClients(Settings(), services.metrics)
+    services.http = HttpClients(services.metrics)
     named = PrefectSettings(
         api_url=server, deployments={"film": "studio-film/peer", "idle": "studio-idle/peer"}
     )

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from studio import PluginContext
-from studio.testing.kit import HttpClients, Metrics, Services, Settings, get_logger
+from studio.testing.kit import HttpClients, Metrics, Services, get_logger
 from studio_replicate.client import ReplicateClient
 from studio_replicate.models import Reader
 from studio_replicate.settings import ReplicateModel, ReplicateSettings
@@ -28,7 +28,7 @@ def model(where):
 async def our_side(fake, token, path):
     """Do with the plugin's client what the SDK does."""
     services = Services()
-    services.http = HttpClients(Settings(), Metrics())
+    services.http = HttpClients(Metrics())
     settings = ReplicateSettings(api_token=token, base_url=fake.url)
     client = ReplicateClient(PluginContext("replicate", services, settings, get_logger("test")), settings)
     given = {"prompt": "A lighthouse in rain"}

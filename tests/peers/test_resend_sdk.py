@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from studio import Mail, PluginContext
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
+from studio.testing.kit import HttpClients, Metrics, Services
 
 pytestmark = pytest.mark.peer
 SDK = ["resend==2.52.0"]
@@ -24,7 +24,7 @@ async def mailer_at():
 
     services = Services()
     services.metrics = Metrics()
-    services.http = HttpClients(Settings(), services.metrics)
+    services.http = HttpClients(services.metrics)
 
     def build(url, key):
         named = ResendSettings(api_key=key, sender="Studio <mail@example.com>", api_url=url)

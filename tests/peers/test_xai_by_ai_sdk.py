@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from studio import ImageEditRequest, ImageRequest, PluginContext, VideoRequest
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
+from studio.testing.kit import HttpClients, Metrics, Services
 
 pytestmark = pytest.mark.peer
 SDK = "@ai-sdk/xai@3.0.138"
@@ -22,7 +22,7 @@ async def context():
 
     services = Services()
     services.metrics = Metrics()
-    services.http = HttpClients(Settings(), services.metrics)
+    services.http = HttpClients(services.metrics)
 
     def build(fakes, fake):
         settings = XaiSettings(api_key=fakes.KEY, base_url=f"{fake.url}/v1", allow_private=True)

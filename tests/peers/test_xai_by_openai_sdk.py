@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from studio import ChatMessage, ChatRequest, ChatTool, ImageRequest, PluginContext
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
+from studio.testing.kit import HttpClients, Metrics, Services
 
 pytestmark = pytest.mark.peer
 SDK = ["openai==3.54.0"]
@@ -37,7 +37,7 @@ async def context():
 
     services = Services()
     services.metrics = Metrics()
-    services.http = HttpClients(Settings(), services.metrics)
+    services.http = HttpClients(services.metrics)
 
     def build(fakes, fake):
         settings = XaiSettings(api_key=fakes.KEY, base_url=f"{fake.url}/v1", allow_private=True)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from studio.breaker import Breaker
-from studio.providers import BoundProvider, ProviderSpec
+from studio.providers.contract import ProviderSpec
 from studio.providers.limits import Limits
+from studio.providers.wrapper import BoundProvider
 
 
 class Time:
@@ -23,7 +24,7 @@ def bind() -> Any:
     def build(target: Any, *, slots: int = 8, rate: str | None = None, **spec: Any) -> BoundProvider:
         time = Time()
         declared = ProviderSpec("fake", "image", "x:y", **spec)
-        bound = BoundProvider("p", declared, target, Limits(slots, rate, time), Breaker(clock=time))
+        bound = BoundProvider(declared, target, Limits(slots, rate, time), Breaker(clock=time))
         bound.time = time  # type: ignore[attr-defined]
         return bound
 

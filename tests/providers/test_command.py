@@ -11,7 +11,7 @@ import pytest
 
 from studio.cli import main, provider
 from studio.errors import ProviderError, ProviderRejectedError, UnauthenticatedError
-from studio.providers import Generation
+from studio.providers.contract import Generation
 
 pytestmark = pytest.mark.child
 

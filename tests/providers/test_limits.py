@@ -7,9 +7,10 @@ from pydantic import ValidationError
 
 from studio.breaker import FAILURES
 from studio.errors import OutcomeUnknownError, ProviderError, ProviderUnavailableError, RateLimitedError
-from studio.jobs import JobsSettings
-from studio.providers import ChatDelta, limits
+from studio.jobs.settings import JobsSettings
+from studio.providers import limits
 from studio.providers.limits import Limits
+from studio.providers.requests import ChatDelta
 
 pytestmark = pytest.mark.memory
 

@@ -7,26 +7,20 @@ import types
 import pytest
 
 from studio.auth import Actor
+from studio.dispatch import Dispatcher
 from studio.errors import (
     BudgetExceededError,
     InvalidInputError,
     OutcomeUnknownError,
-    PluginError,
     ProviderError,
     ProviderUnavailableError,
 )
-from studio.jobs import CostDecision, JobsSettings
-from studio.providers import (
-    Estimate,
-    Generation,
-    GenerationError,
-    GenerationRequest,
-    ModelSpec,
-    Providers,
-    ProviderSpec,
-    limits,
-    registry,
-)
+from studio.jobs.contract import CostDecision
+from studio.jobs.settings import JobsSettings
+from studio.providers import limits, registry
+from studio.providers.contract import Estimate, Generation, GenerationError, ModelSpec, ProviderSpec
+from studio.providers.registry import Providers
+from studio.providers.requests import GenerationRequest
 
 pytestmark = pytest.mark.memory
 ACTOR = Actor(user_id="ada")
@@ -203,12 +197,6 @@ def test_capability_that_nobody_offers_is_unavailable(build):
         build(spec("one")).get("video")
 
 
-def test_same_name_twice_names_both_owners(build):
-    providers = build(spec("one"), spec("one", capability="voice"))
-    with pytest.raises(PluginError, match=r"vendors.*intruder"):
-        providers.register("intruder", None, [spec("one")])
-
-
 def test_description_carries_models_and_prices(build):
     models = (ModelSpec("m1", "per_image", 4_000, limits={"width": 2048}),)
     described = build(spec("a", models=models)).describe()[0]
@@ -241,10 +229,10 @@ async def test_refused_preview_calls_nobody(build, owner):
     assert [hook for hook, _ in owner.calls] == ["hold_cost"]
 
 
-async def test_preview_without_anybody_to_ask_is_refused(build):
+async def test_preview_without_an_owner_of_cost_is_refused(build):
     providers = build(spec("a"))
-    providers._dispatcher = None
-    with pytest.raises(ProviderUnavailableError):
+    providers._dispatcher = Dispatcher({})
+    with pytest.raises(BudgetExceededError, match="No owner"):
         await providers.generate_now("image", GenerationRequest(job_id="x"), ACTOR, "p1")
 
 

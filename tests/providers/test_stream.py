@@ -9,8 +9,9 @@ import pytest
 
 from studio.breaker import Breaker
 from studio.errors import OutcomeUnknownError, ProviderError, ProviderUnavailableError
-from studio.providers import ChatDelta, ChatMessage, ChatRequest, Generation, GenerationError, ProviderSpec
+from studio.providers.contract import Generation, GenerationError, ProviderSpec
 from studio.providers.limits import Limits
+from studio.providers.requests import ChatDelta, ChatMessage, ChatRequest
 from studio.providers.wrapper import BoundProvider
 
 pytestmark = pytest.mark.memory
@@ -37,7 +38,7 @@ class Chat:
 def chat():
     vendor = Chat()
     spec = ProviderSpec("a", "chat", "fake:Chat", deadline_s=0.05)
-    bound = BoundProvider("p", spec, vendor, Limits(1), Breaker())
+    bound = BoundProvider(spec, vendor, Limits(1), Breaker())
     return types.SimpleNamespace(vendor=vendor, bound=bound, sent=0)
 
 

@@ -3,10 +3,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 import threading
 
 import pytest
 
+import studio.app  # noqa: F401 - every room of the kernel, for whoever looks at all of them
 from studio.settings import LoggingSettings, Settings
 from studio.telemetry import ErrorLog, Metrics, configure_logging, get_logger, register_secret
 
@@ -195,6 +197,16 @@ def test_full_disk_drops_and_recovers(tmp_path):
         "found",
         "log_records_dropped",
     ]
+
+
+def test_lines_of_every_room_of_the_kernel_say_where_they_come_from(logs):
+    names = sorted(name for name in sys.modules if name.startswith("studio."))
+    rooms = [sys.modules[name] for name in names if hasattr(sys.modules[name], "log")]
+    for room in rooms:
+        room.log.warning("said")
+    sources = [line.get("source") for line in logs() if line["event"] == "said"]
+    assert len(sources) == len(rooms) >= 10
+    assert all(source.startswith("studio.") for source in sources)
 
 
 def test_metrics_count_requests_by_template():

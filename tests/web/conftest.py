@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from studio import Actor, ForbiddenError, NotFoundError, Permission, UnauthenticatedError
 from studio.settings import ServerSettings, Settings, WebSettings
 from studio.testing.memory import InMemoryDatabase
+from studio.web import middleware
 from studio.web.deps import WebDeps
 from studio.web.middleware import build_application
 from studio.web.typed import bind
@@ -92,19 +93,19 @@ def context():
 
 
 @pytest.fixture
-async def serve(context):
+async def serve(context, monkeypatch):
     clients: list[TestClient[Any, Any]] = []
 
     async def start(
         *routes: Any, unavailable=None, middlewares=(), web=None, proxies=(), extend=None, **given
     ) -> House:
         auth, ctx, observed, errors = FakeAuth(), context(), [], []
+        monkeypatch.setattr(middleware, "_log", lambda error, request: errors.append(error))
         deps = WebDeps(
             auth,
             Settings(web=web or WebSettings(), server=ServerSettings(trusted_proxies=list(proxies))),
             PERMISSIONS,
             observe=lambda *figures: observed.append(figures),
-            on_error=lambda error, request: errors.append(error),
             **given,
         )
         bound = [("tales", route, bind(route, ctx, deps, middlewares)) for route in routes]

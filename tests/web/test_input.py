@@ -9,7 +9,8 @@ from pydantic import Field
 
 from studio import PUBLIC, SIGNED_IN, Model, Route
 from studio.settings import WebSettings
-from studio.web import PageQuery, expect_rev, typed
+from studio.web import typed
+from studio.web.paging import PageQuery, expect_rev
 
 pytestmark = pytest.mark.http
 

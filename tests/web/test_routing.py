@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from studio import PUBLIC, Doc, Model, Page, Permission, PluginError, Route
-from studio.web.middleware import ROUTE_TABLE
+from studio import PUBLIC, Doc, Model, Page, Permission, Route
 from studio.web.plan import plan_of
 from studio.web.routing import check_routes
 
@@ -120,20 +119,6 @@ async def test_running_plugin_keeps_its_routes_below_a_failed_ones_prefix(serve)
     assert (await house.call("GET", "/api/workbench/projects")).status == 200
     assert (await house.call("GET", "/api/workbench/timelines")).status == 503
     assert (await house.call("PUT", "/api/workbench/projects")).status == 405
-
-
-@pytest.mark.http
-async def test_plugin_that_recovers_leaves_the_unavailable_list(serve):
-    house = await serve(unavailable={"/api/x": ("x", "failed")})
-    assert (await house.call("GET", "/api/x")).status == 503
-    house.client.server.app[ROUTE_TABLE].unavailable.pop("/api/x")
-    assert (await house.call("GET", "/api/x")).status == 404
-
-
-@pytest.mark.http
-async def test_duplicate_route_is_refused_by_the_table(serve):
-    with pytest.raises(PluginError, match=r"GET /api/\{b\} of 'tales' is a route of 'tales' already"):
-        await serve(get("/api/{a}"), get("/api/{b}"))
 
 
 # ---------------------------------------------------------------- declarations

@@ -298,10 +298,10 @@ def test_production_without_a_secret_is_refused_when_the_configuration_is_read()
 )
 def test_production_does_not_start_without_a_good_secret_and_says_so(tmp_path, secret, told):
     environ = {"STUDIO_ENV": "production", "STUDIO_PLUGINS__ENABLED": "auth,projects,mailer"}
-    environ |= {"STUDIO_DATABASE__URL": "mongodb://127.0.0.1:9"}
+    environ |= {"STUDIO_DATABASE__URL": "mongodb://127.0.0.1:9", "STUDIO_CONFIG_DIR": str(tmp_path)}
     environ |= {"STUDIO_AUTH__SECRET": secret} if secret else {}
     with pytest.raises(ConfigError) as caught:
-        Studio(config_dir=tmp_path, environ=environ)
+        Studio(environ=environ)
     (line,) = [line for line in caught.value.problems if "secret" in line]
     assert line.startswith("auth.secret [STUDIO_AUTH__SECRET]")
     assert told in line

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from studio import SYSTEM, ConflictError, Doc, InvalidInputError, NotFoundError, Page, new_id, now_ms
@@ -20,10 +22,10 @@ if TYPE_CHECKING:
     from studio_webhooks.settings import WebhooksSettings
 
 ENDPOINTS = "webhook_endpoints"
-SECRET_BYTES = 32
+DAY_S, SECRET_BYTES = 86_400, 32
 """Source: Standard Webhooks, "signature scheme": between 24 and 64 bytes."""
 AUDITED, DIGEST_CHARS = ("host", "url_digest", "event_types", "enabled"), 12
-OLD_SECRET_MS = 86_400_000
+OLD_SECRET_MS = DAY_S * 1000
 """After a rotation both secrets sign for so long, so that the receiver can follow."""
 
 
@@ -43,13 +45,22 @@ class EndpointService:
         """Add one with a new secret; raises InvalidInputError, ConflictError when the project has too many."""
         check_url(body.url, self._settings.private_hosts)
         fields = body.model_dump() | {"event_types": self._checked(body.event_types)}
-        if await self._endpoints.count({"project_id": body.project_id}) >= self._settings.endpoints:
-            raise ConflictError(f"A project has at most {self._settings.endpoints} webhooks: remove one.")
         endpoint = {"_id": new_id(), **fields, "enabled": True, "secret": _new_secret()}
-        stored = await self._endpoints.insert(endpoint)
+        stored = await self._insert(endpoint)
         self._log(actor, "webhook.created", stored)
         await self._audit(actor, "webhook.created", stored, after=_told(stored))
         return stored
+
+    async def _insert(self, endpoint: Doc) -> Doc:
+        """Take the first free place of the project: two that are added at the same time cannot have the same."""
+        where, most = {"project_id": endpoint["project_id"]}, self._settings.endpoints
+        found = await self._endpoints.find(where, fields=["place"])
+        taken = {one.get("place") for one in found}
+        free = [place for place in range(1, most + 1) if place not in taken]
+        for place in free[: max(0, most - len(found))]:  # those of an older version have no place, and count
+            with suppress(ConflictError):  # another took it a moment ago
+                return await self._endpoints.insert(endpoint | {"place": place})
+        raise ConflictError(f"A project has at most {most} webhooks: remove one.")
 
     async def list_endpoints(self, query: EndpointQuery) -> Page:
         """Return one page, oldest first."""
@@ -73,7 +84,7 @@ class EndpointService:
             given["event_types"] = self._checked(given["event_types"])
         change: dict[str, Any] = {"$set": given}
         if body.enabled:
-            change["$unset"] = {"disabled_reason": "", "failing_since": ""}
+            change["$unset"] = {"disabled_reason": "", "failing_since": "", "expires_at": ""}
         elif body.enabled is False:
             given["disabled_reason"] = "asked"
         changed = await self._changed(endpoint["_id"], change)
@@ -87,6 +98,12 @@ class EndpointService:
         if await self._endpoints.delete(endpoint["_id"]):
             self._log(actor, "webhook.deleted", endpoint)
             await self._audit(actor, "webhook.deleted", endpoint, before=_told(endpoint))
+
+    async def leave_project(self, project_id: str) -> None:
+        """Switch those of a deleted project off, and keep them for `keep_d` days: it may be restored."""
+        gone = datetime.fromtimestamp(self._clock() / 1000 + self._settings.keep_d * DAY_S, UTC)
+        off = {"enabled": False, "disabled_reason": "project_deleted", "expires_at": gone}
+        await self._endpoints.update({"project_id": project_id}, {"$set": off}, many=True)
 
     async def rotate_secret(self, actor: Actor, endpoint: Doc) -> Doc:
         """Give it a new secret; the old one signs too for 24 h."""
@@ -115,7 +132,7 @@ class EndpointService:
         """Note a failure; switch it off when it is `gone` for good, or has failed for days."""
         now = self._clock()
         since = endpoint.get("failing_since", now)
-        if gone or now - since >= self._settings.give_up_d * 86_400_000:
+        if gone or now - since >= self._settings.give_up_d * DAY_S * 1000:
             await self._switch_off(endpoint, "gone" if gone else "failing")
         elif "failing_since" not in endpoint:
             fresh = {"_id": endpoint["_id"], "failing_since": {"$exists": False}}

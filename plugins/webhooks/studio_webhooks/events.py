@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from studio import ActivityAction, Doc
 
 EVERYTHING, TEST = "*", "webhook.test"
+PROJECT_DELETED = "project.deleted"
 BODY_BYTES = 20_000
 """Source: Standard Webhooks, "payload size": below 20 KB."""
 JOBS = {f"job.{state}": f"A job has {word}" for state, word in (

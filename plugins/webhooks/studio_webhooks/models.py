@@ -78,7 +78,7 @@ class EndpointUpdate(Model):
 
 
 class EndpointPublic(Model):
-    """Somebody who is told. `disabledReason` is "gone" (it answered 410), "failing" or "asked"."""
+    """Somebody who is told. `disabledReason` is "gone" (it answered 410), "failing", "asked" or "project_deleted"."""
 
     id: str
     project_id: str

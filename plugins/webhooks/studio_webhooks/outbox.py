@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from studio import ConflictError, Doc, NotFoundError, Page, StudioError, new_id, now_ms
 from studio_audit.api import audit
-from studio_webhooks.events import EVERYTHING, TEST, Occurrence
+from studio_webhooks.events import EVERYTHING, PROJECT_DELETED, TEST, Occurrence
 from studio_webhooks.models import DeliveryPublic
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Outbox:
     async def store_noted(self) -> None:
         """Store the deliveries of everything that is noted; what is told a second time is stored once.
 
-        Events come in bursts of one project, which cost one look for its endpoints.
+        Events come in bursts of one project, which cost one look for its endpoints. Its deletion is the last of them.
         """
         while self._noted:
             project_id = self._noted[0].project_id
@@ -76,6 +76,9 @@ class Outbox:
                 for endpoint in endpoints:
                     if {self._noted[0].type, EVERYTHING} & set(endpoint["event_types"]):
                         await self._store(endpoint, self._noted[0])
+                if self._noted[0].type == PROJECT_DELETED:
+                    await self._endpoints.leave_project(project_id)
+                    endpoints = []
                 self._noted.popleft()
 
     async def send_test(self, endpoint: Doc) -> Doc:

@@ -117,8 +117,17 @@ COLLECTIONS = (
             _DUE,
             _GONE,
         ),
+        defaults={"provider": ..., "body": ..., "state": ..., "account": "", "kind": "", "headers": {}},
     ),
-    Collection(ENDPOINTS, indexes=(Index((("project_id", 1), ("_id", 1))),)),
+    Collection(
+        ENDPOINTS,
+        indexes=(
+            Index((("project_id", 1), ("_id", 1))),
+            Index((("project_id", 1), ("place", 1)), unique=True, partial={"place": {"$gt": 0}}),
+            _GONE,
+        ),
+        defaults={"project_id": ..., "url": ..., "secret": ..., "event_types": [], "description": ""},
+    ),
     Collection(
         DELIVERIES,
         indexes=(
@@ -128,6 +137,7 @@ COLLECTIONS = (
             _DUE,
             _GONE,
         ),
+        defaults=dict.fromkeys(("project_id", "endpoint_id", "event_id", "type", "body", "state"), ...),
     ),
 )
 

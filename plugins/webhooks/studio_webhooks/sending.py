@@ -14,7 +14,7 @@ from standardwebhooks.webhooks import Webhook
 
 from studio import StudioError, now_ms
 from studio_webhooks.addresses import host_of
-from studio_webhooks.events import TEST
+from studio_webhooks.events import PROJECT_DELETED, TEST
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Mapping
@@ -32,6 +32,8 @@ It is kept nowhere: it could be another system's secret. The status has decided 
 """
 PIECE_BYTES = 131_072
 """The most that one piece of an answer may unpack to."""
+ALSO_OFF = (TEST, PROJECT_DELETED)
+"""What an endpoint that is off is told too: a test, and why its project tells it no more."""
 FAILURES = range(400, 600)
 RETRY_AFTER_CAP_S = 86_400.0
 
@@ -57,7 +59,7 @@ class Sender:
     async def handle(self, delivery: Doc) -> Change:
         """Try once; return how the delivery changes."""
         endpoint = await self._endpoints.find(delivery["endpoint_id"])
-        if endpoint is None or not (endpoint["enabled"] or delivery["type"] == TEST):
+        if endpoint is None or not (endpoint["enabled"] or delivery["type"] in ALSO_OFF):
             return {"$set": {"state": "dead", "next_at": 0, "error": "This webhook is off."}}
         start = time.perf_counter()
         status, error, wait_s = await self._try(endpoint, delivery)

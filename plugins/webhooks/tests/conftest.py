@@ -167,7 +167,7 @@ class House:
         services.providers = SimpleNamespace(
             webhook_parser=lambda name: self.vendor if name in self.there else None
         )
-        services.http = self.http = HttpClients(None, Metrics())
+        services.http = self.http = HttpClients(Metrics())
         self.ctx = PluginContext("webhooks", services, self.settings, structlog.get_logger())
         self.inbox = InboxService(self.ctx, self.settings, self.clock)
         self.hearing = Hearing(self.ctx, self.settings, self.clock)
@@ -270,7 +270,7 @@ async def studio_with_vendor(folder, database=None, **more):
         specs.append(ProviderSpec("keyless", "image", target, webhooks=True, missing="set its key"))
         client.studio.services.providers.register("test", ctx, specs)
         client.vendor, client.accepted = vendor, []
-        client.studio.services.jobs.register([job_kind(client.accepted)], "test")
+        client.studio.services.jobs.register([job_kind(client.accepted)])
         yield client
 
 

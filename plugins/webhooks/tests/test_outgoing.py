@@ -342,6 +342,70 @@ async def test_too_many_endpoints_and_unknown_events_are_refused(build_house):
     await house.endpoints.create_endpoint(ANN, EndpointCreate(**good | {"project_id": "p2"}))
 
 
+def yielding(call):
+    async def called(*given, **named):
+        await asyncio.sleep(0)
+        return await call(*given, **named)
+
+    return called
+
+
+async def test_many_at_the_same_time_are_no_more_than_a_project_may_have(build_house, monkeypatch):
+    house = build_house(endpoints=3)
+    repository = house.database["webhook_endpoints"]
+    for name in ("count", "find", "insert"):  # a real database lets others in between
+        monkeypatch.setattr(repository, name, yielding(getattr(repository, name)))
+    body = EndpointCreate(project_id="p1", url="https://example.org/", event_types=["*"])
+    first = await house.endpoints.create_endpoint(ANN, body)
+    answers = await asyncio.gather(
+        *(house.endpoints.create_endpoint(ANN, body) for _ in range(20)), return_exceptions=True
+    )
+    assert sum(isinstance(answer, dict) for answer in answers) == 2
+    assert sum(isinstance(answer, ConflictError) for answer in answers) == 18
+    await house.endpoints.delete_endpoint(ANN, first)
+    await house.endpoints.create_endpoint(ANN, body)
+    assert await repository.count({"project_id": "p1"}) == 3
+
+
+async def test_endpoints_of_an_older_version_count_too(build_house):
+    house = build_house(endpoints=3)
+    body = EndpointCreate(project_id="p1", url="https://example.org/", event_types=["*"])
+    old = {"project_id": "p1", "url": "https://example.org/", "secret": "whsec_", "enabled": True}
+    await house.database["webhook_endpoints"].insert_many([old, old])
+    await house.endpoints.create_endpoint(ANN, body)
+    with pytest.raises(ConflictError):
+        await house.endpoints.create_endpoint(ANN, body)
+
+
+async def test_deletion_is_the_last_that_endpoints_of_a_project_hear(world):
+    house, endpoint = world.house, await endpoint_of(world)
+    other = await endpoint_of(world, "/other", project="p2")
+    await happen(world, 1)
+    for number, kind in ((2, "project.deleted"), (3, "job.failed")):
+        house.outbox.note(Occurrence(f"e{number}", "p1", kind, 1_800_000_000_000))
+    await house.outbox.store_noted()
+    await happen(world, 4)
+    await happen(world, 5, project="p2")
+    while await deliver(world):
+        pass
+    told = sorted((path, said["type"]) for path, _, said in world.receiver.taken)
+    assert told == [("/hook", "project.deleted"), ("/other", "story.created")]
+    left = await house.endpoints.get_endpoint(endpoint["_id"])
+    assert (left["enabled"], left["disabled_reason"]) == (False, "project_deleted")
+    house.clock.pass_s(31 * DAY_S)
+    kept = await house.database["webhook_endpoints"].find({})
+    assert [found["_id"] for found in kept] == [other["_id"]]
+
+
+async def test_endpoint_of_a_project_that_is_restored_can_be_switched_on(world):
+    house, endpoint = world.house, await endpoint_of(world)
+    await happen(world, 1, "project.deleted")
+    left = await house.endpoints.get_endpoint(endpoint["_id"])
+    await house.endpoints.update_endpoint(ANN, left, EndpointUpdate(enabled=True))
+    house.clock.pass_s(31 * DAY_S)
+    assert (await house.endpoints.get_endpoint(endpoint["_id"]))["enabled"]
+
+
 async def test_events_wait_while_the_database_is_away(world, monkeypatch):
     await endpoint_of(world)
     told_in, tries = world.house.endpoints.told_in, []

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from studio import Actor
+from studio_webhooks.outbox import Outbox
 
 pytestmark = pytest.mark.http
 ENDPOINTS, DELIVERIES = "/api/webhooks/endpoints", "/api/webhooks/deliveries"
@@ -88,6 +89,30 @@ async def test_end_of_a_job_is_delivered(studio, ann, project, receiver, told, s
         job["_id"],
         "test.call",
     )
+
+
+async def test_deleted_project_tells_nobody_any_more(
+    studio, ann, project, receiver, told, sign, order, until
+):
+    made = await created(ann, project, f"{told}/gone")
+    receiver.secrets["/gone"] = made["secret"]
+    job = await order(studio, project)
+    assert (await ann.delete(f"/api/workbench/projects/{project}")).status == 204
+    async with asyncio.timeout(15):
+        while not any(said["type"] == "project.deleted" for _, _, said in receiver.taken):
+            await asyncio.sleep(0.01)
+    endpoints = studio.studio.services.database["webhook_endpoints"]
+    assert (await endpoints.get(made["id"]))["disabled_reason"] == "project_deleted"
+    body = f'{{"job":"{job["provider_job_id"]}","state":"succeeded"}}'.encode()
+    await studio.call("POST", "/api/webhooks/vendor", data=body, headers=sign(body))
+    await until(studio, job["_id"], "succeeded")
+    await studio.studio.dispatcher.drain()
+    outbox = studio.studio.services.provided[Outbox][1]
+    async with asyncio.timeout(15):
+        while outbox._noted:
+            await asyncio.sleep(0.01)
+    deliveries = studio.studio.services.database["webhook_deliveries"]
+    assert await deliveries.count({"project_id": project, "type": "job.succeeded"}) == 0
 
 
 async def test_test_event_is_delivered(ann, project, receiver, told):

@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from studio import PluginContext
-from studio.testing.kit import HttpClients, Metrics, Services, Settings
+from studio.testing.kit import HttpClients, Metrics, Services
 from studio_prefect.client import PrefectPipelineRunner
 from studio_prefect.settings import PrefectSettings
 
@@ -28,7 +28,7 @@ async def runner_at():
     """Return a function that builds a runner for an address."""
     services = Services()
     services.metrics = Metrics()
-    services.http = HttpClients(Settings(), services.metrics)
+    services.http = HttpClients(services.metrics)
 
     def build(url="http://127.0.0.1:9", **changed):
         named = PrefectSettings(**{"api_url": f"{url}/api"} | changed)

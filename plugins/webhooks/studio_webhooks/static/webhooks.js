@@ -305,7 +305,7 @@ function drawSent(fields, found, asked, none) {
 
 const hostOf = (url) => { try { return new URL(url).host; } catch { return url; } };
 const hostFor = (id) => hostOf(endpoints.find((one) => one.id === id)?.url || "");
-const WHY_OFF = { gone: "off: it answered 410", failing: "off: it failed for days", asked: "off" };
+const WHY_OFF = { gone: "off: it answered 410", failing: "off: it failed for days", asked: "off", project_deleted: "off: the project was deleted" };
 
 function endpointRow(one) {
   const state = one.enabled ? (one.failingSince ? `failing since ${distance(one.failingSince)}` : "on") : WHY_OFF[one.disabledReason] || "off";
