@@ -1,4 +1,4 @@
-"""`studio jobs`: look at jobs, cancel them, try them again.
+"""`studio jobs`: look at jobs, cancel them, try them again, let the queue wait.
 
 It reads the database, not a server: an operator needs it most when the server is down or overloaded, no token has
 to be found first, and the document is the truth anyway. `cancel` and `retry` need the plugins too (prices, holds):
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from studio.app import Studio
     from studio.model import Doc
 
-group = typer.Typer(name="jobs", help="Look at jobs, cancel them, try them again.", no_args_is_help=True)
+group = typer.Typer(name="jobs", help="Look at jobs, cancel, retry and pause them.", no_args_is_help=True)
 JobId = Annotated[str, typer.Argument(help="The job's id, as `studio jobs list` prints it.")]
 COLUMNS = ("id", "kind", "state", "try", "%", "age", "error")
 
@@ -45,9 +45,10 @@ def list_jobs(
 
     async def read(studio: Studio) -> Any:
         jobs = studio.services.database["jobs"]
-        return await jobs.page({"kind": {"$gt": ""}} | where, limit=limit, newest_first=True)
+        page = await jobs.page({"kind": {"$gt": ""}} | where, limit=limit, newest_first=True)
+        return page, (await jobs.get("queue") or {}).get("paused")
 
-    page = _ask(read, whole=False)
+    page, paused = _ask(read, whole=False)
     if as_json:
         print_json([_shown(job) for job in page.items])
         return
@@ -55,6 +56,8 @@ def list_jobs(
     for job in page.items:
         table.add_row(*(escape(str(cell)) for cell in _cells(job)))
     Console().print(table)
+    if paused:
+        sys.stdout.write("The queue is paused: queued jobs wait for `studio jobs resume`.\n")
     if page.next_cursor:
         sys.stdout.write(f"There are more than {limit}; narrow it with --state or --project.\n")
 
@@ -82,6 +85,20 @@ def cancel_job(job_id: JobId, *, as_json: JsonOption = False) -> None:
 def retry_job(job_id: JobId, *, as_json: JsonOption = False) -> None:
     """Begin another attempt of a failed or cancelled job; it is held and charged as a new one."""
     _tell(_ask(lambda studio: studio.services.jobs.retry(job_id)), as_json=as_json)
+
+
+@group.command(name="pause")
+def pause_jobs() -> None:
+    """Leave queued jobs where they are, in every server and worker, until `resume`; those under way go on."""
+    _ask(lambda studio: studio.services.jobs.pause())
+    sys.stdout.write("Queued jobs wait. Go on with: studio jobs resume\n")
+
+
+@group.command(name="resume")
+def resume_jobs() -> None:
+    """Let queued jobs run again."""
+    _ask(lambda studio: studio.services.jobs.pause(paused=False))
+    sys.stdout.write("Queued jobs run.\n")
 
 
 def _ask(question: Callable[[Studio], Awaitable[Any]], *, whole: bool = True) -> Any:

@@ -192,10 +192,10 @@ class Jobs(Orders):
         return "heard" if await self._machine.hear(job, news.generation) else "ignored"
 
     async def pause(self, *, paused: bool = True) -> None:
-        """Leave queued jobs where they are, in every process within a scan; jobs under way go on."""
+        """Leave queued jobs where they are (or not), in every process within a scan; jobs under way go on."""
         await self._store.jobs.update(QUEUE, {"$set": {"paused": paused}}, upsert=True)
         self._machine.paused = paused
 
-    async def resume(self) -> None:
-        """Let queued jobs run again."""
-        await self.pause(paused=False)
+    async def paused(self) -> bool:
+        """Return whether queued jobs stay where they are."""
+        return bool((await self._store.jobs.get(QUEUE) or {}).get("paused"))

@@ -130,6 +130,19 @@ def test_jobs_are_listed_cancelled_and_tried_again_without_a_token(house):
     assert house.run("jobs", "retry", first)[1] == f"{first}: queued, attempt 2\n"
 
 
+def test_a_paused_queue_is_left_alone_by_a_worker_until_it_is_resumed(house):
+    assert "studio jobs resume" in house.run("jobs", "pause")[1]
+    job_id = house.order()
+    assert "The queue is paused" in house.run("jobs", "list")[1]
+    worker = house.start("worker")
+    house.until(worker, lambda: "worker_ready" in worker.log.read_text())
+    (house.folder / "answer").touch()
+    assert stored(house, job_id)[0]["state"] == "queued"
+    assert house.run("jobs", "resume")[0] == 0
+    house.until(worker, succeeded(house, job_id))
+    assert house.end(worker)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -60,7 +60,8 @@ async def test_paused_queue_keeps_queued_jobs_and_ends_those_under_way(world):
     await world.jobs.step(waiting)
     assert (await world.job(job_id))["state"] == "succeeded"
     assert (await world.job(waiting))["state"] == "queued"
-    await world.jobs.resume()
+    assert await world.jobs.paused()
+    await world.jobs.pause(paused=False)
     assert await world.scan(other) == [waiting]
     assert (await world.job(waiting))["state"] == "submitted"
 

@@ -141,6 +141,21 @@ async def cancel_jobs(request: Request, body: CancelRequest) -> Doc:
     return {"cancelled": await request.service(AssetGenService).cancel_pending(request.actor, body)}
 
 
+async def get_queue(request: Request) -> Doc:
+    """Say whether queued jobs run."""
+    return {"paused": await request.ctx.jobs.paused()}
+
+
+async def pause_queue(request: Request) -> Doc:
+    """Leave the queued jobs of all projects where they are; those under way go on."""
+    return await request.service(AssetGenService).pause(request.actor, paused=True)
+
+
+async def resume_queue(request: Request) -> Doc:
+    """Let queued jobs run again."""
+    return await request.service(AssetGenService).pause(request.actor, paused=False)
+
+
 # ---------------------------------------------------------------- voices
 
 

@@ -191,6 +191,12 @@ class Cancelled(Model):
     cancelled: int
 
 
+class QueueState(Model):
+    """Whether queued jobs wait until somebody resumes the queue; those under way go on."""
+
+    paused: bool
+
+
 class StaleQuery(Model):
     """Of which story."""
 

@@ -8,7 +8,7 @@ from studio_asset_gen import models as m
 from studio_asset_gen import voice_models as v
 
 BASE = "/api/assetGen"
-READ, GENERATE, WRITE = "asset:read", "asset:generate", "asset:write"
+READ, GENERATE, WRITE, OPERATE = "asset:read", "asset:generate", "asset:write", "platform:operate"
 JOB, ASSET, SETTINGS = f"{BASE}/jobs/{{job_id}}", f"{BASE}/assets/{{asset_id}}", f"{BASE}/voice-settings"
 
 GENERATIONS = [
@@ -35,6 +35,9 @@ JOBS = [
         "POST", f"{JOB}/release", h.release_job, GENERATE, returns=m.Released, load=h.load_job, deadline_s=60
     ),
     Route("POST", f"{BASE}/jobs/cancel", h.cancel_jobs, GENERATE, returns=m.Cancelled, load=project_in_body),
+    Route("GET", f"{BASE}/queue", h.get_queue, SIGNED_IN, returns=m.QueueState),
+    Route("POST", f"{BASE}/queue/pause", h.pause_queue, OPERATE, returns=m.QueueState),
+    Route("POST", f"{BASE}/queue/resume", h.resume_queue, OPERATE, returns=m.QueueState),
 ]
 VOICES = [
     Route("GET", f"{BASE}/voices", h.list_voices, SIGNED_IN, returns=v.VoiceList),

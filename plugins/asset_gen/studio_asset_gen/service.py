@@ -109,6 +109,12 @@ class AssetGenService:
             self._log(actor, body.project_id, "batch.cancelled", {"count": count})
         return count
 
+    async def pause(self, actor: Actor, *, paused: bool) -> Doc:
+        """Leave queued jobs where they are, or let them run; returns the state of the queue."""
+        await self._ctx.jobs.pause(paused=paused)
+        self._ctx.log.warning("queue_paused" if paused else "queue_resumed", user_id=actor.user_id)
+        return {"paused": paused}
+
     # ------------------------------------------------------------ previews
 
     async def preview(self, actor: Actor, setting: Doc, body: PreviewRequest) -> Doc:

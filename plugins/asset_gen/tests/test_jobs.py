@@ -105,6 +105,19 @@ async def test_pending_jobs_of_a_batch_are_cancelled_and_running_ones_go_on(worl
     ]
 
 
+async def test_queue_is_paused_and_resumed_by_whoever_operates_the_platform(world, story):
+    assert (await world.post(f"{BASE}/queue/pause")).status == 403
+    paused = await world.post(f"{BASE}/queue/pause", user="root")
+    assert (paused.status, paused.json) == (200, {"paused": True})
+    assert (await world.get(f"{BASE}/queue")).json == {"paused": True}
+    job = (await world.post(f"{BASE}/generate", {"target": story.target(0)})).json["job"]
+    await world.services.jobs.step(job["id"])
+    assert (await world.services.jobs.get(job["id"]))["state"] == "queued"
+    assert (await world.post(f"{BASE}/queue/resume", user="root")).json == {"paused": False}
+    await world.settle()
+    assert (await world.services.jobs.get(job["id"]))["state"] == "succeeded"
+
+
 async def test_batch_of_another_project_cannot_be_cancelled(world, story):
     other = await world.story()
     batch = (await world.post(f"{BASE}/batch", {"storyId": other.id, "kinds": ["panels"]})).json
