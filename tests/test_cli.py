@@ -53,7 +53,7 @@ def test_check_says_ok_and_counts_the_plugins(run):
 def test_check_ends_with_1_when_a_plugin_is_broken_and_names_it(run):
     code, out, _ = run("check", STUDIO_PLUGINS__ENABLED="auth,rbac,free")
     assert code == 1
-    assert "plugin rbac: blocked in order: it requires projects, which is not there" in out
+    assert "plugin rbac: blocked in order: it requires projects (off)" in out
 
 
 def test_check_ends_with_78_and_names_every_wrong_key_and_no_value(run):

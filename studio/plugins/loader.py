@@ -19,7 +19,7 @@ from studio.plugins.context import PluginContext, Services
 from studio.plugins.manifest import KERNEL, Manifest, check_manifest
 from studio.plugins.registry import Registry, declared_by
 from studio.plugins.runner import PluginRunner
-from studio.plugins.state import BROKEN, PluginRecord, PluginState, discover, reason_of
+from studio.plugins.state import ALIVE, BROKEN, PluginRecord, PluginState, discover, reason_of
 from studio.settings import Settings
 from studio.telemetry import get_logger
 
@@ -97,14 +97,12 @@ class Loader:
 
         def register(record: PluginRecord) -> None:
             assert record.plugin  # noqa: S101 - set by _import, which alone makes a record IMPORTED
-            record.ctx = PluginContext(
-                record.name, services, settings.get(record.name), get_logger(record.name)
-            )
+            name = record.name
+            record.ctx = PluginContext(name, services, settings.get(name), get_logger(name))
             with ExitStack() as undo:
-                undo.callback(dispatcher.remove, record.name)
-                dispatcher.add(record.name, record.plugin, record.ctx)
-                declared = declared_by(dispatcher, record.name)
-                self.registry.add(record.name, declared)
+                undo.callback(dispatcher.remove, name)
+                dispatcher.add(name, record.plugin, record.ctx)
+                self.registry.add(name, declared_by(dispatcher, name))
                 undo.pop_all()
             record.state = PluginState.REGISTERED
 
@@ -143,15 +141,12 @@ class Loader:
         return self._levels
 
     def _blocked(self, record: PluginRecord) -> bool:
-        missing = [n for n in record.plugin.manifest.requires if not self._alive(n)] if record.plugin else []
+        needs = record.plugin.manifest.requires if record.plugin else ()
+        states = {n: self.records[n].state if n in self.records else "not installed" for n in needs}
+        missing = [f"{n} ({state})" for n, state in states.items() if state not in ALIVE]
         if missing and record.alive:
-            self._give_up(
-                record, "order", f"it requires {', '.join(missing)}, which is not there", PluginState.BLOCKED
-            )
+            self._give_up(record, "order", f"it requires {', '.join(missing)}", PluginState.BLOCKED)
         return not record.alive
-
-    def _alive(self, name: str) -> bool:
-        return name in self.records and self.records[name].alive
 
     def _guarded(self, record: PluginRecord, phase: str, work: Callable[[PluginRecord], None]) -> None:
         start = time.perf_counter()
@@ -173,12 +168,8 @@ class Loader:
     ) -> None:
         record.fail(phase, reason, state)
         self.registry.remove(record.name)
-        log.error(
-            "plugin_blocked" if state is PluginState.BLOCKED else "plugin_failed",
-            plugin=record.name,
-            phase=phase,
-            reason=record.error,
-        )
+        event = "plugin_blocked" if state is PluginState.BLOCKED else "plugin_failed"
+        log.error(event, plugin=record.name, phase=phase, reason=record.error)
         required = record.plugin is not None and record.plugin.manifest.required
         if self._settings.on_failure.get(record.name, "fail" if required else "continue") == "fail":
             raise PluginStartError(f"plugin {record.name!r} failed in {phase}: {reason}")

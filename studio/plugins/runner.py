@@ -38,7 +38,8 @@ class PluginRunner:
 
     async def start(self, *, warn_s: float, deadline_s: float) -> str | None:
         """Enter the lifespan; gives up after `deadline_s`."""
-        self._task = asyncio.create_task(self._own(), name=f"plugin:{self._record.name}")
+        record = self._record
+        self._task = asyncio.create_task(self._own(), name=f"plugin:{record.name}")
         ready = asyncio.create_task(self._ready.wait())
         warn_s = min(warn_s, deadline_s)
         try:
@@ -46,13 +47,9 @@ class PluginRunner:
                 await asyncio.wait({self._task, ready}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
                 if self._ready.is_set() or self._task.done():
                     return self._outcome()
-                log.warning(
-                    "plugin_slow_start", plugin=self._record.name, phase=self._record.phase, seconds=limit
-                )
+                log.warning("plugin_slow_start", plugin=record.name, phase=record.phase, seconds=limit)
             await self._end()
-            return (
-                f"its {self._record.phase} did not end within {deadline_s:.1f} s (plugins.start_deadline_s)"
-            )
+            return f"its {record.phase} did not end within {deadline_s:.1f} s (plugins.start_deadline_s)"
         finally:
             ready.cancel()
 
