@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from studio.cli import inspect, jobs, provider, run
+from studio.cli import inspect, jobs, new_plugin, provider, run
 from studio.errors import ConfigError
 from studio.plugins.loader import PluginStartError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 run.add_to(app)
 inspect.add_to(app)
+app.command(name="new-plugin")(new_plugin.new_plugin)
 app.add_typer(jobs.group)
 app.add_typer(provider.group)
 
