@@ -76,11 +76,8 @@ class Loader:
                 self._give_up(record, record.phase, record.error or "")
             elif record.state is PluginState.DISCOVERED:
                 self._guarded(record, "import", self._import)
-        return {
-            r.name: r.plugin.manifest.settings
-            for r in self.records.values()
-            if r.plugin and r.alive and r.plugin.manifest.settings
-        }
+        found = {r.name: r.plugin.manifest for r in self.records.values() if r.plugin and r.alive}
+        return {name: manifest.settings for name, manifest in found.items() if manifest.settings}
 
     def _import(self, record: PluginRecord) -> None:
         plugin = record.entry_point.load()()
@@ -122,17 +119,15 @@ class Loader:
     def _order(self) -> list[list[PluginRecord]]:
         alive = {r.name: r for r in self.records.values() if r.alive}
         needs = {n: r.plugin.manifest for n, r in alive.items() if r.plugin}
-        sorter = TopologicalSorter(
-            {n: {d for d in (*m.requires, *m.after) if d in alive} for n, m in needs.items()}
-        )
+        before = {n: {d for d in (*m.requires, *m.after) if d in alive} for n, m in needs.items()}
+        sorter = TopologicalSorter(before)
         try:
             sorter.prepare()
         except CycleError as error:
             circle = list(dict.fromkeys(error.args[1]))
+            reason = f"it is part of a circle of requires/after: {' → '.join(circle)}"
             for name in circle:
-                self._give_up(
-                    alive[name], "order", f"it is part of a circle of requires/after: {' → '.join(circle)}"
-                )
+                self._give_up(alive[name], "order", reason)
             return self._order()
         while sorter.is_active():
             ready = sorted(sorter.get_ready())
@@ -149,19 +144,18 @@ class Loader:
         return not record.alive
 
     def _guarded(self, record: PluginRecord, phase: str, work: Callable[[PluginRecord], None]) -> None:
+        def failed(error: BaseException) -> None:
+            self._give_up(record, phase, reason_of(error))
+
         start = time.perf_counter()
         record.phase = phase
         self._note(f"{phase} of plugin {record.name!r}")
         try:
-            failed = partial(self._failed, record, phase)
             watched = self._watchdog.over(lambda: record.name, BLOCK_LIMIT_S)
             with contained(failed, BaseException), watched:  # nothing in a stranger's code may end the start
                 work(record)
         finally:
             record.timings[phase] = (time.perf_counter() - start) * 1000
-
-    def _failed(self, record: PluginRecord, phase: str, error: BaseException) -> None:
-        self._give_up(record, phase, reason_of(error))
 
     def _give_up(
         self, record: PluginRecord, phase: str, reason: str, state: PluginState = PluginState.FAILED
