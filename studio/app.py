@@ -205,6 +205,8 @@ class Studio:
             transports = self.dispatcher.collect("realtime_backends", name)
             backend = self.dispatcher.ask("job_backend", name)
             run_once = self.dispatcher.ask("idempotency_backend", name)
+            if backend is not None and not hasattr(backend, "enqueue"):
+                raise PluginError(f"job_backend: returned a {type(backend).__name__}, expected JobBackend")
             services.providers.register(name, record.ctx, declared.providers)
         except PluginError as error:
             await self.loader.drop(name, "wire", str(error))

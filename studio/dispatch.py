@@ -121,7 +121,7 @@ class Dispatcher:
         for caller in self._manager.get_hookcallers(plugin) or ():
             for impl in caller.get_hookimpls():
                 if impl.plugin is plugin:
-                    _refuse_useless(caller.name, impl.function)
+                    _refuse_useless(caller.name, impl, caller.spec.argnames if caller.spec else ())
                     kept = self._kind(caller.name, name, impl.function, ctx)
                     self._table.setdefault(caller.name, []).append(kept)
 
@@ -177,6 +177,10 @@ class Dispatcher:
         chain = [impl for impl in self.implementations(hook) if impl.plugin not in done]
         for impl in chain:
             found = await self._await(impl, payload, CHAIN_FACTOR)
+            if not isinstance(found, dict | None):
+                raise PluginError(
+                    f"{hook} of {impl.plugin!r} returned a {type(found).__name__}, no dict or None"
+                )
             payload |= found or {}
             if found and kept is not None and impl is not chain[-1]:
                 await kept(impl.plugin, payload)
@@ -206,6 +210,8 @@ class Dispatcher:
         try:
             work = impl(payload)
             if not isinstance(work, CoroutineType):
+                if not inspect.isawaitable(work):
+                    raise PluginError(f"{impl.hook} of {impl.plugin!r} is not `async def`, and must be")
                 async with asyncio.timeout(self._deadline_s * factor):
                     return await work
             try:
@@ -238,13 +244,16 @@ def _named(hook: str, error: BaseException) -> PluginError:
     return PluginError(f"{hook}: {type(error).__name__}: {error}")
 
 
-def _refuse_useless(hook: str, function: Callable[..., Any]) -> None:
-    """Raise PluginError for a name that is no hook, and for `async def` where nobody awaits."""
+def _refuse_useless(hook: str, impl: Any, takes: tuple[str, ...]) -> None:
+    """Raise PluginError for a name that is no hook, another signature, and `async def` where nobody awaits."""
     if hook not in HOOKS:
         near = difflib.get_close_matches(hook, HOOKS, n=1)
         raise PluginError(f"{hook} is no hook" + (f", did you mean {near[0]}?" if near else ""))
-    if (
-        inspect.iscoroutinefunction(function)
-        and "Awaitable" not in inspect.get_annotations(HOOKS[hook])["return"]
-    ):
-        raise PluginError(f"{hook}: must not be `async def`, it is not awaited")
+    if (*impl.argnames, *impl.kwargnames) != takes:
+        raise PluginError(f"{hook} must take (self, {', '.join(takes)})")
+    gives, yields = inspect.get_annotations(HOOKS[hook])["return"], inspect.isasyncgenfunction(impl.function)
+    if yields or ("Awaitable" not in gives and inspect.iscoroutinefunction(impl.function)):
+        way = (
+            "put @asynccontextmanager below @hookimpl" if "ContextManager" in gives else f"it returns {gives}"
+        )
+        raise PluginError(f"{hook}: must not be `async def`{' and yield' * yields}: {way}")

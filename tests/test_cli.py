@@ -53,7 +53,7 @@ def test_check_says_ok_and_counts_the_plugins(run):
 def test_check_ends_with_1_when_a_plugin_is_broken_and_names_it(run):
     code, out, _ = run("check", STUDIO_PLUGINS__ENABLED="auth,rbac,free")
     assert code == 1
-    assert "plugin rbac: blocked in order: it requires projects, which is not there" in out
+    assert "plugin rbac: blocked in order: it requires projects (off)" in out
 
 
 def test_check_ends_with_78_and_names_every_wrong_key_and_no_value(run):
@@ -206,3 +206,21 @@ def test_a_signal_ends_serve_with_0_within_ten_seconds(tmp_path, database_server
     assert time.monotonic() - began < 10
     assert process.returncode == 0, err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("name", "told"), [({}, "none"), ({"name": "plugins"}, "'plugins'")])
+def test_a_group_of_a_plugin_needs_a_name_that_is_free(monkeypatch, capsys, name, told):
+    from types import SimpleNamespace
+
+    import typer
+
+    from studio import cli
+
+    found = [("bad", typer.Typer(**name)), ("good", typer.Typer(name="good"))]
+    registry = SimpleNamespace(all=lambda _: found)
+    monkeypatch.setattr(cli.inspect, "platform", lambda: SimpleNamespace(registry=registry))
+    monkeypatch.setattr(cli.app, "registered_groups", [*cli.app.registered_groups])
+    cli._add_plugin_commands(["good"])
+    assert f"plugin bad: its typer.Typer needs a name that is free, not {told}\n" in capsys.readouterr().err
+    assert [g.typer_instance for g in cli.app.registered_groups][-1] is found[1][1]
+    assert found[0][1] not in [g.typer_instance for g in cli.app.registered_groups]

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 import studio
 from studio.app import Studio
+from studio.cli.new_plugin import printed
 from studio.dispatch import DECISIONS, HOOKS
 from studio.settings import Settings
 from studio.testing import InMemoryDatabase
@@ -178,6 +179,13 @@ def test_the_guide_names_only_what_exists():
     assert imported
     for line in imported:
         assert {name.strip() for name in line.split(",")} <= {*studio.__all__}
+
+
+@pytest.mark.parametrize(("kind", "page"), [("feature", "write-a-plugin"), ("provider", "write-a-provider")])
+def test_what_new_plugin_writes_is_what_the_page_prints(kind, page):
+    text = (ROOT / "docs" / "how-to" / f"{page}.md").read_text()
+    shown = dict(re.findall(r"```(?:python|toml) title=\"([^\"]+)\"\n(.*?)```", text, re.DOTALL))
+    assert dict(printed(kind)) == shown, f"copy the blocks of {page}.md to studio/cli/scaffold/{kind}"
 
 
 def test_the_plugin_of_the_guide_works_as_printed(tmp_path, monkeypatch):

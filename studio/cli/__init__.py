@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from studio.cli import inspect, jobs, provider, run
+from studio.cli import inspect, jobs, new_plugin, provider, run
 from studio.errors import ConfigError
 from studio.plugins.loader import PluginStartError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 run.add_to(app)
 inspect.add_to(app)
+app.command(name="new-plugin")(new_plugin.new_plugin)
 app.add_typer(jobs.group)
 app.add_typer(provider.group)
 
@@ -48,5 +49,11 @@ def _add_plugin_commands(arguments: list[str]) -> None:
     word = next((a for a in arguments if not a.startswith("-")), None)
     if word in known or (word is None and "--help" not in arguments):
         return
-    for _, group in inspect.platform().registry.all("commands"):
-        app.add_typer(group)
+    for plugin, group in inspect.platform().registry.all("commands"):
+        if isinstance(name := group.info.name, str) and name not in known:
+            app.add_typer(group)
+        else:
+            told = repr(name) if isinstance(name, str) else "none"
+            sys.stderr.write(
+                f"studio: plugin {plugin}: its typer.Typer needs a name that is free, not {told}\n"
+            )

@@ -70,8 +70,10 @@ class PluginContext:
     def settings(self, model: type[S]) -> S:
         """Return this plugin's own settings; `model` is the manifest's."""
         if not isinstance(self._settings, model):
-            message = f"plugin {self.name!r}: its manifest's settings are {type(self._settings).__name__}"
-            raise TypeError(message)
+            found = type(self._settings).__name__
+            raise TypeError(
+                f"plugin {self.name!r}: its manifest's settings are {found}, not {model.__name__}"
+            )
         return self._settings
 
     @property
@@ -150,10 +152,7 @@ class PluginContext:
         """Hand `implementation` to every plugin that asks for `kind`; once per kind."""
         owner = self._services.provided.get(kind)
         if owner and owner[0] != self.name:
-            message = (
-                f"{kind.__name__} is provided by {owner[0]!r} already, {self.name!r} cannot provide it too"
-            )
-            raise ValueError(message)
+            raise ValueError(f"{kind.__name__} is provided by {owner[0]!r} already, not by {self.name!r} too")
         self._services.provided[kind] = (self.name, implementation)
 
     def service(self, kind: type[S]) -> S:

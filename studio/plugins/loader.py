@@ -19,7 +19,7 @@ from studio.plugins.context import PluginContext, Services
 from studio.plugins.manifest import KERNEL, Manifest, check_manifest
 from studio.plugins.registry import Registry, declared_by
 from studio.plugins.runner import PluginRunner
-from studio.plugins.state import BROKEN, PluginRecord, PluginState, discover, reason_of
+from studio.plugins.state import ALIVE, BROKEN, PluginRecord, PluginState, discover, reason_of
 from studio.settings import Settings
 from studio.telemetry import get_logger
 
@@ -77,11 +77,8 @@ class Loader:
                 self._give_up(record, record.phase, record.error or "")
             elif record.state is PluginState.DISCOVERED:
                 self._guarded(record, "import", self._import)
-        return {
-            r.name: r.plugin.manifest.settings
-            for r in self.records.values()
-            if r.plugin and r.alive and r.plugin.manifest.settings
-        }
+        found = {r.name: r.plugin.manifest for r in self.records.values() if r.plugin and r.alive}
+        return {name: manifest.settings for name, manifest in found.items() if manifest.settings}
 
     def _import(self, record: PluginRecord) -> None:
         plugin = record.entry_point.load()()
@@ -99,14 +96,12 @@ class Loader:
 
         def register(record: PluginRecord) -> None:
             assert record.plugin  # noqa: S101 - set by _import, which alone makes a record IMPORTED
-            record.ctx = PluginContext(
-                record.name, services, settings.get(record.name), get_logger(record.name)
-            )
+            name = record.name
+            record.ctx = PluginContext(name, services, settings.get(name), get_logger(name))
             with ExitStack() as undo:
-                undo.callback(dispatcher.remove, record.name)
-                dispatcher.add(record.name, record.plugin, record.ctx)
-                declared = declared_by(dispatcher, record.name)
-                self.registry.add(record.name, declared)
+                undo.callback(dispatcher.remove, name)
+                dispatcher.add(name, record.plugin, record.ctx)
+                self.registry.add(name, declared_by(dispatcher, name))
                 undo.pop_all()
             record.state = PluginState.REGISTERED
 
@@ -126,17 +121,15 @@ class Loader:
     def _order(self) -> list[list[PluginRecord]]:
         alive = {r.name: r for r in self.records.values() if r.alive}
         needs = {n: r.plugin.manifest for n, r in alive.items() if r.plugin}
-        sorter = TopologicalSorter(
-            {n: {d for d in (*m.requires, *m.after) if d in alive} for n, m in needs.items()}
-        )
+        before = {n: {d for d in (*m.requires, *m.after) if d in alive} for n, m in needs.items()}
+        sorter = TopologicalSorter(before)
         try:
             sorter.prepare()
         except CycleError as error:
             circle = list(dict.fromkeys(error.args[1]))
+            reason = f"it is part of a circle of requires/after: {' → '.join(circle)}"
             for name in circle:
-                self._give_up(
-                    alive[name], "order", f"it is part of a circle of requires/after: {' → '.join(circle)}"
-                )
+                self._give_up(alive[name], "order", reason)
             return self._order()
         while sorter.is_active():
             ready = sorted(sorter.get_ready())
@@ -145,15 +138,12 @@ class Loader:
         return self._levels
 
     def _blocked(self, record: PluginRecord) -> bool:
-        missing = [n for n in record.plugin.manifest.requires if not self._alive(n)] if record.plugin else []
+        needs = record.plugin.manifest.requires if record.plugin else ()
+        states = {n: self.records[n].state if n in self.records else "not installed" for n in needs}
+        missing = [f"{n} ({state})" for n, state in states.items() if state not in ALIVE]
         if missing and record.alive:
-            self._give_up(
-                record, "order", f"it requires {', '.join(missing)}, which is not there", PluginState.BLOCKED
-            )
+            self._give_up(record, "order", f"it requires {', '.join(missing)}", PluginState.BLOCKED)
         return not record.alive
-
-    def _alive(self, name: str) -> bool:
-        return name in self.records and self.records[name].alive
 
     def _guarded(self, record: PluginRecord, phase: str, work: Callable[[PluginRecord], None]) -> None:
         start = time.perf_counter()
@@ -171,12 +161,8 @@ class Loader:
     ) -> None:
         record.fail(phase, reason, state)
         self.registry.remove(record.name)
-        log.error(
-            "plugin_blocked" if state is PluginState.BLOCKED else "plugin_failed",
-            plugin=record.name,
-            phase=phase,
-            reason=record.error,
-        )
+        event = "plugin_blocked" if state is PluginState.BLOCKED else "plugin_failed"
+        log.error(event, plugin=record.name, phase=phase, reason=record.error)
         required = record.plugin is not None and record.plugin.manifest.required
         if self._settings.on_failure.get(record.name, "fail" if required else "continue") == "fail":
             raise PluginStartError(f"plugin {record.name!r} failed in {phase}: {reason}")

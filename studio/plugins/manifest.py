@@ -44,7 +44,7 @@ def check_manifest(name: str, manifest: Manifest, reserved: Container[str]) -> N
         raise PluginError(f"its manifest says {manifest.name!r}, its entry point {name!r}: use one name")
     if not re.fullmatch("[a-z][a-z0-9_]*", name) or name in reserved:
         raise PluginError(
-            f"{name!r} cannot be a plugin's name: use a-z, 0-9 and _, and no section of the kernel's"
+            f"{name!r} cannot be a plugin's name: use a-z, 0-9, _, and no section of the kernel's"
         )
     try:
         if API_VERSION not in SpecifierSet(manifest.api):

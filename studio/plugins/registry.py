@@ -106,7 +106,6 @@ def declared_by(dispatcher: Dispatcher, name: str) -> Declared:
     found = {kind: dispatcher.collect(f"register_{kind}", name) for kind in Declared.__slots__}
     for kind, wanted in TYPES.items():
         if wrong := next((item for item in found[kind] if not isinstance(item, wanted)), None):
-            raise PluginError(
-                f"register_{kind}: returned a {type(wrong).__name__}, expected {wanted.__name__}"
-            )
+            found_type = type(wrong).__name__
+            raise PluginError(f"register_{kind}: returned a {found_type}, expected {wanted.__name__}")
     return Declared(**found)

@@ -38,6 +38,7 @@ class PluginRunner:
 
     async def start(self, *, warn_s: float, deadline_s: float) -> str | None:
         """Wait until the lifespan is entered; gives up after `deadline_s`."""
+        record = self._record
         ready = asyncio.create_task(self._ready.wait())
         warn_s = min(warn_s, deadline_s)
         try:
@@ -45,13 +46,9 @@ class PluginRunner:
                 await asyncio.wait({self._task, ready}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
                 if self._ready.is_set() or self._task.done():
                     return self._outcome()
-                log.warning(
-                    "plugin_slow_start", plugin=self._record.name, phase=self._record.phase, seconds=limit
-                )
+                log.warning("plugin_slow_start", plugin=record.name, phase=record.phase, seconds=limit)
             await self._end()
-            return (
-                f"its {self._record.phase} did not end within {deadline_s:.1f} s (plugins.start_deadline_s)"
-            )
+            return f"its {record.phase} did not end within {deadline_s:.1f} s (plugins.start_deadline_s)"
         finally:
             ready.cancel()
 

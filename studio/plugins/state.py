@@ -38,6 +38,7 @@ class PluginState(StrEnum):
 
 
 log = get_logger("studio.plugins")
+ALIVE = (PluginState.IMPORTED, PluginState.REGISTERED, PluginState.READY)
 BROKEN = (PluginState.FAILED, PluginState.BLOCKED)
 
 
@@ -58,7 +59,7 @@ class PluginRecord:
     @property
     def alive(self) -> bool:
         """True while the plugin takes part."""
-        return self.state in (PluginState.IMPORTED, PluginState.REGISTERED, PluginState.READY)
+        return self.state in ALIVE
 
     def fail(self, phase: str, reason: str, state: PluginState = PluginState.FAILED) -> None:
         """Note the phase and the reason; the plugin takes no further part."""

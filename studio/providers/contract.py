@@ -79,6 +79,13 @@ class ProviderSpec:
     idempotent_submit: bool = False
     """Submitting the same `job_id` twice starts the work once and costs nothing: a lost submit may be repeated."""
 
+    def __post_init__(self) -> None:
+        """Raise TypeError for what would break everybody who lists the providers, or the first call."""
+        if ":" not in str(self.target) or not all(isinstance(model, ModelSpec) for model in self.models):
+            raise TypeError(
+                f'target is "package.module:Class" and models are ModelSpec objects, not as in {self}'
+            )
+
 
 # ---------------------------------------------------------------- answers
 

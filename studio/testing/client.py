@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from studio.database.schema import DeclaredDatabase
     from studio.providers.services import Mail
 
+BAD = 400
 CODE = re.compile(r"\b(\d{6,10})\b")
 INVITATION = re.compile(r"/invitations/([\w-]{43})")
 _TAKEN: set[str | None] = {None}
@@ -37,9 +38,11 @@ class Answer:
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes, json: Any) -> None:
         self.status, self.headers, self.bytes, self.json = status, headers, body, json
+        self.why = ""
+        """Of a 503 of a plugin that failed: its phase and reason, which only operators are told otherwise."""
 
     def __repr__(self) -> str:
-        return f"<{self.status} {self.json if self.json is not None else self.bytes[:200]!r}>"
+        return f"<{self.why}{self.status} {self.json if self.json is not None else self.bytes[:200]!r}>"
 
 
 class Client:
@@ -62,12 +65,15 @@ class Client:
         ) as response:
             body = await response.read()
             is_json = "json" in response.headers.get("Content-Type", "")
-            return Answer(
-                response.status,
-                response.headers,
-                body,
-                await response.json(content_type=None) if is_json and body else None,
-            )
+            parsed = await response.json(content_type=None) if is_json and body else None
+            answer = Answer(response.status, response.headers, body, parsed)
+            if isinstance(parsed, dict) and parsed.get("code") == "plugin_unavailable":
+                answer.why = self._why(str(parsed.get("plugin")))
+            return answer
+
+    def _why(self, plugin: str) -> str:
+        record = self.studio.loader.records.get(plugin) if self.studio else None
+        return f"plugin {plugin} {record.state} in {record.phase}: {record.error}; " if record else ""
 
     async def get(self, path: str, **options: Any) -> Answer:
         """GET."""
@@ -93,7 +99,11 @@ class Client:
         """Ask for a code, read it from the outbox, and return a client that is signed in as `address`."""
         other = Client(self._session, self._base, self._outbox)
         other.studio = self.studio
-        await other.post("/api/auth/otp/request", {"email": address})
+        asked = await other.post("/api/auth/otp/request", {"email": address})
+        if asked.status >= BAD:
+            raise AssertionError(
+                f"signing in needs the plugin auth (pip install studio-auth), which says {asked}"
+            )
         answer = await other.post("/api/auth/otp/verify", {"email": address, "code": self.code_for(address)})
         assert answer.status == 200, answer  # noqa: S101, PLR2004 - a test kit fails by assertion
         other.tokens, other.user = answer.json, answer.json["user"]

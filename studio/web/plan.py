@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from studio.web.route import Route
 
 PARAMETER = re.compile(r"\{(\w*)\}")
-_PATH = re.compile(r"/|(/([A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]*\}))+/?")
+_METHOD = "(GET|HEAD|OPTIONS|POST|PUT|PATCH|DELETE) "
+_ADDRESS = re.compile(_METHOD + r"(/|(/([A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]*\}))+/?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,9 @@ def plan_of(plugin: str, route: Route) -> RoutePlan:
     where = f"plugin {plugin!r}, handler {getattr(handler, '__qualname__', handler)}"
     if not inspect.iscoroutinefunction(handler):
         raise PluginError(f"{where}: must be `async def`")
-    if not _PATH.fullmatch(route.path):
-        raise PluginError(f"{where}: {route.path!r}: a segment is literal or one {{snake_case}} parameter")
+    if not _ADDRESS.fullmatch(f"{route.method} {route.path}"):
+        how = "the method is in capitals, a segment is literal or one {snake_case} parameter"
+        raise PluginError(f"{where}: {route.method} {route.path}: {how}")
     names, given = tuple(inspect.signature(handler).parameters)[1:], inspect.get_annotations(handler)
     if unknown := set(names) - {"body", "query", "target", *PARAMETER.findall(route.path)}:
         raise PluginError(

@@ -166,7 +166,7 @@ def _problems(
         plan_of(plugin, route)
     permission = permissions.get(route.permission)
     if permission is None and route.permission not in (PUBLIC, SIGNED_IN):
-        found.append(f"no plugin registers the permission {route.permission!r}")
+        found.append(f"no plugin registers the permission {route.permission!r} (register_permissions does)")
     if permission and permission.scope == "project" and "{project_id}" not in route.path and not route.load:
         found.append(f"{route.permission!r} is a project's: put {{project_id}} in the path or give a `load`")
     if not any(route.path == prefix or route.path.startswith(f"{prefix}/") for prefix in prefixes):

@@ -255,6 +255,20 @@ async def test_a_chain_fails_closed_when_a_step_fails(door, way, error):
             await house.studio.services.finalize({"_id": "a"})
 
 
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (CHAIN.replace("async def", "def") + "    return {}", "is not `async def`, and must be"),
+        (CHAIN + "    return 'seen'", "returned a str, no dict or None"),
+    ],
+)
+async def test_a_step_that_gives_the_wrong_thing_is_named(door, step, reason):
+    door.plugin("moderator", step)
+    async with door.open() as house:
+        with pytest.raises(PluginError, match="finalize_asset of 'moderator' " + reason):
+            await house.studio.services.finalize({"_id": "a"})
+
+
 async def test_the_trace_switch_names_each_hook_plugin_and_kind_of_payload_and_shows_no_payload(
     door, monkeypatch
 ):

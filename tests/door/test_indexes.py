@@ -49,7 +49,7 @@ async def test_an_index_that_cannot_be_made_costs_only_its_plugin(door, database
             bad, top = await house.plugin("bad"), await house.plugin("top")
             assert (bad["state"], bad["phase"]) == ("failed", "index")
             assert reason in bad["error"]
-            assert (top["state"], top["error"]) == ("blocked", "it requires bad, which is not there")
+            assert (top["state"], top["error"]) == ("blocked", "it requires bad (failed)")
             assert {(await house.plugin(name))["state"] for name in ("root", "good", "owner")} == {"ready"}
             assert (await house.get("/api/bad"))[0] == 503
             assert (await house.get("/api/good"))[0] == 200

@@ -41,6 +41,22 @@ def test_a_wrong_object_is_refused_at_the_door(door, kind):
     assert error.startswith(f"register_{kind}: returned a int, expected ")
 
 
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("'v', 'image', 'a:B', models=('m1',)", "models are ModelSpec objects"),
+        ("'v', 'image', 'a.B'", 'target is "package.module:Class"'),
+        ("'v', 'image', int", "target is"),
+    ],
+)
+def test_a_provider_that_would_break_the_list_of_all_providers_is_refused(door, spec, reason):
+    door.plugin("bad", f"@hookimpl\ndef register_providers(self, ctx):\n    return [ProviderSpec({spec})]")
+    state, phase, error = door.reason("bad")
+    assert (state, phase) == ("failed", "register")
+    assert error.startswith("register_providers: TypeError: target")
+    assert reason in error
+
+
 def test_an_answer_that_is_no_list_is_refused(door):
     door.plugin("bad", "@hookimpl\ndef register_routes(self, ctx):\n    return 42")
     assert door.reason("bad")[2] == "register_routes: TypeError: 'int' object is not iterable"
@@ -107,6 +123,19 @@ def test_what_the_kernel_owns_cannot_be_taken(door, kind, what):
         ("def register_routes(self, ctx):\n    return []", "register_routes: put @hookimpl on it"),
         ("@hookimpl\nasync def register_routes(self, ctx):\n    return []", "must not be `async def`"),
         ("@hookimpl\ndef register_routes(self, ctx, extra):\n    return []", "extra"),
+        ("@hookimpl\ndef register_routes(self):\n    return []", "register_routes must take (self, ctx)"),
+        ("@hookimpl\nasync def job_changed(self, ctx):\n    pass", "must take (self, ctx, job)"),
+        ("@hookimpl\nasync def job_changed(self, job, ctx):\n    pass", "must take (self, ctx, job)"),
+        (
+            "@hookimpl\nasync def job_changed(self, ctx, job):\n    yield",
+            "job_changed: must not be `async def` and yield",
+        ),
+        ("@hookimpl\nasync def register_routes(self, ctx):\n    yield 1", "must not be `async def`"),
+        (
+            "@hookimpl\nasync def lifespan(self, ctx):\n    yield",
+            "must not be `async def` and yield: put @async",
+        ),
+        ("@hookimpl\nasync def lifespan(self, ctx):\n    pass", "put @asynccontextmanager below @hookimpl"),
     ],
 )
 def test_a_hook_that_nobody_would_ever_call_is_refused(door, body, reason):
@@ -122,6 +151,7 @@ def test_a_hook_that_nobody_would_ever_call_is_refused(door, body, reason):
         ("'GET', '/api/elsewhere', handle, PUBLIC, returns=Hello", "outside the plugin's prefixes"),
         ("'GET', '/api/bad', handle, 'nobody:knows', returns=Hello", "'nobody:knows'"),
         ("'GET', '/api/bad', plain, PUBLIC, returns=Hello", "async def"),
+        ("'get', '/api/bad', handle, PUBLIC, returns=Hello", "get /api/bad: the method is in capitals"),
         ("'GET', '/api/bad/{X}', handle, PUBLIC, returns=Hello", "segment"),
         ("'GET', '/api/bad', handle, PUBLIC, returns=Hello, also=[404]", "unhashable type: 'list'"),
         ("'POST', '/api/bad', vague, PUBLIC", "AttributeError: module 'sys' has no attribute 'nothing'"),
@@ -164,7 +194,14 @@ def test_a_missing_requirement_blocks_and_is_named(door):
     door.plugin("lonely", manifest=", requires=('nobody', 'noone')")
     state, phase, error = door.reason("lonely")
     assert (state, phase) == ("blocked", "order")
-    assert error == "it requires nobody, noone, which is not there"
+    assert error == "it requires nobody (not installed), noone (not installed)"
+
+
+def test_what_requires_a_plugin_that_is_switched_off_says_so(door):
+    door.plugin("base")
+    door.plugin("lonely", manifest=", requires=('base',)")
+    record = door.studio(STUDIO_PLUGINS__DISABLED="base").loader.records["lonely"]
+    assert record.error == "it requires base (off)"
 
 
 def test_what_requires_a_failed_plugin_is_blocked_all_the_way_up(door):

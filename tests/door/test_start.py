@@ -114,7 +114,7 @@ async def test_what_requires_a_plugin_that_failed_to_start_is_blocked_and_answer
     door.plugin("top", body, before=HANDLE, prefixes=["/api/top"], manifest=", requires=('base',)")
     async with door.open() as house:
         top = await house.plugin("top")
-        assert (top["state"], top["error"]) == ("blocked", "it requires base, which is not there")
+        assert (top["state"], top["error"]) == ("blocked", "it requires base (failed)")
         status, problem = await house.get("/api/top")
         assert (status, problem["reason"]) == (503, "blocked")
 
@@ -271,6 +271,16 @@ async def test_a_backend_hook_that_raises_stops_its_plugin_again(door, hook):
         assert (bad["state"], bad["phase"]) == ("failed", "wire")
         assert bad["error"] == f"{hook}: RuntimeError: no engine"
         assert house.studio.loader.records["bad"].plugin.life == ["out"]
+
+
+async def test_a_job_backend_that_is_none_costs_only_its_plugin(door):
+    door.company()
+    door.plugin("bad", "@hookimpl\ndef job_backend(self, ctx):\n    return 42")
+    async with door.open() as house:
+        bad = await house.plugin("bad")
+        assert (bad["state"], bad["phase"]) == ("failed", "wire")
+        assert bad["error"] == "job_backend: returned a int, expected JobBackend"
+        assert (await house.get("/api/good"))[0] == 200
 
 
 async def test_a_cache_backend_that_fails_leaves_a_platform_without_cache(door):

@@ -97,6 +97,21 @@ def test_it_is_found_switched_off_and_gone_when_uninstalled(elsewhere):
     assert gone == {"state": None, "version": None, "status": 404, "code": "not_found", "provider": False}
 
 
+@pytest.mark.parametrize(("kind", "passed"), [("feature", "2 passed"), ("provider", "46 passed")])
+def test_a_new_plugin_is_built_installed_and_passes_its_own_tests(elsewhere, kind, passed):
+    run, python, _ = elsewhere
+    name, option = f"my_{kind}", ["--provider"] * (kind == "provider")
+    run(python, "-m", "studio", "new-plugin", name, *option)
+    uv = str(Path(sys.executable).with_name("uv"))
+    folder = f"studio-my-{kind}"
+    run(uv, "build", "--quiet", "--wheel", "--no-build-isolation", "--out-dir", "wheels", folder)
+    [wheel] = Path(python).parents[2].glob(f"wheels/studio_my_{kind}-*.whl")
+    run(uv, "pip", "install", "--no-deps", "--python", python, str(wheel))
+    assert f"my_{kind}" in run(python, "-m", "studio", "plugins", "show", name)
+    assert passed in run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder)
+    run(uv, "pip", "uninstall", "--python", python, folder)
+
+
 def test_it_imports_only_public_names():
     import ast
 
