@@ -87,7 +87,7 @@ class Reader:
             checked = self.model.model_validate(self.merged(), context={"environment": self.environment})
         except ValidationError as error:
             lines = map(self._line, error.errors(include_url=False))
-            raise ConfigError([*self.problems, *filter(None, lines)]) from None
+            raise ConfigError([*self.problems, *filter(None, lines), *self._odd()]) from None
         if self.environment == "production":
             self.problems += [
                 f"{_names(path)}: holds a placeholder; production needs the real value"
@@ -95,8 +95,12 @@ class Reader:
                 if _PLACEHOLDER.fullmatch(value)
             ]
         if self.problems:
-            raise ConfigError(self.problems)
+            raise ConfigError([*self.problems, *self._odd()])
         return dict(checked)
+
+    def _odd(self) -> list[str]:
+        """Return the warnings for beside an error: a key that is missing may be one that is misspelt."""
+        return [f"warning: {warning}" for warning in self.warnings]
 
     def _environment(self, name: str) -> Environment:
         known: tuple[Environment, ...] = get_args(Environment)

@@ -73,6 +73,10 @@ def test_shipped_configuration_loads_without_warnings(environment):
     assert loaded.warnings == []
 
 
+def test_an_empty_host_is_refused_as_it_would_listen_everywhere(tmp_path):
+    assert any("server.host" in problem for problem in problems(tmp_path, STUDIO_SERVER__HOST=""))
+
+
 def test_environment_file_overrides_default(config_dir):
     folder = config_dir(default="[server]\nport=1\nhost='a'", test="[server]\nport=2")
     server = load(folder, STUDIO_ENV="test").settings.server
