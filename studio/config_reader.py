@@ -25,6 +25,7 @@ Environment = Literal["development", "test", "preview", "production"]
 PREFIX = "STUDIO_"
 _SHORT = {"MONGODB_URL": "STUDIO_DATABASE__URL", "REDIS_URL": "STUDIO_CACHE__URL"}
 _SWITCHES = {"STUDIO_ENV", "STUDIO_CONFIG_DIR", "STUDIO_TRACE_HOOKS"}
+_PLACE = re.compile(r"(\.\d+)+$")
 _PLACEHOLDER = re.compile(r"(?i)(change|your|replace|example|todo|xxx|<).*|secret|password|test|dev")
 
 
@@ -166,7 +167,7 @@ class Reader:
 
     def _line(self, error: Mapping[str, Any]) -> str:
         """Say one thing that is wrong: where, who asks, what was expected, where the value came from."""
-        path = ".".join(str(part) for part in error["loc"] if part != "[key]")
+        path = ".".join(part for part in map(str, error["loc"]) if "[" not in part)  # no marks of pydantic's
         if error["type"] == "extra_forbidden":
             return ""  # _check_keys has told, with a suggestion
         message = str(error["msg"])
@@ -191,7 +192,7 @@ def _variable(path: str) -> str:
 
 
 def _names(path: str) -> str:
-    return f"{path} [{_variable(path)}]"
+    return f"{path} [{_variable(_PLACE.sub('', path))}]"
 
 
 def _overlay(base: dict[str, Any], layer: Mapping[str, Any]) -> None:

@@ -160,6 +160,14 @@ def test_problem_says_where_the_value_came_from(config_dir):
     assert "from the environment" in problems(folder, STUDIO_SERVER__PORT="y")[0]
 
 
+def test_problem_in_a_list_names_the_place_and_the_variable_that_exists(tmp_path):
+    found = problems(tmp_path, STUDIO_SERVER__TRUSTED_PROXIES="10.0.0.0/8,foo")
+    assert found
+    assert {line.partition(": ")[0] for line in found} == {
+        "server.trusted_proxies.1 [STUDIO_SERVER__TRUSTED_PROXIES]"
+    }
+
+
 def test_problem_never_shows_the_value(tmp_path):
     class Checked(BaseModel):
         code: str
