@@ -25,6 +25,7 @@ Environment = Literal["development", "test", "preview", "production"]
 PREFIX = "STUDIO_"
 _SHORT = {"MONGODB_URL": "STUDIO_DATABASE__URL", "REDIS_URL": "STUDIO_CACHE__URL"}
 _SWITCHES = {"STUDIO_ENV", "STUDIO_CONFIG_DIR", "STUDIO_TRACE_HOOKS"}
+_PLACE = re.compile(r"(\.\d+)+$")
 _PLACEHOLDER = re.compile(r"(?i)(change|your|replace|example|todo|xxx|<).*|secret|password|test|dev")
 
 
@@ -84,7 +85,7 @@ class Reader:
             checked = self.model.model_validate(self.merged(), context={"environment": self.environment})
         except ValidationError as error:
             lines = map(self._line, error.errors(include_url=False))
-            raise ConfigError([*self.problems, *filter(None, lines)]) from None
+            raise ConfigError([*self.problems, *filter(None, lines), *self._odd()]) from None
         if self.environment == "production":
             self.problems += [
                 f"{_names(path)}: holds a placeholder; production needs the real value"
@@ -92,8 +93,12 @@ class Reader:
                 if _PLACEHOLDER.fullmatch(value)
             ]
         if self.problems:
-            raise ConfigError(self.problems)
+            raise ConfigError([*self.problems, *self._odd()])
         return dict(checked)
+
+    def _odd(self) -> list[str]:
+        """Return the warnings for beside an error: a key that is missing may be one that is misspelt."""
+        return [f"warning: {warning}" for warning in self.warnings]
 
     def _environment(self, name: str) -> Environment:
         known: tuple[Environment, ...] = get_args(Environment)
@@ -159,7 +164,7 @@ class Reader:
 
     def _line(self, error: Mapping[str, Any]) -> str:
         """Say one thing that is wrong: where, who asks, what was expected, where the value came from."""
-        path = ".".join(str(part) for part in error["loc"] if part != "[key]")
+        path = ".".join(part for part in map(str, error["loc"]) if "[" not in part)  # no marks of pydantic's
         if error["type"] == "extra_forbidden":
             return ""  # _check_keys has told, with a suggestion
         message = str(error["msg"])
@@ -184,7 +189,7 @@ def _variable(path: str) -> str:
 
 
 def _names(path: str) -> str:
-    return f"{path} [{_variable(path)}]"
+    return f"{path} [{_variable(_PLACE.sub('', path))}]"
 
 
 def _overlay(base: dict[str, Any], layer: Mapping[str, Any]) -> None:

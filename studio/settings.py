@@ -27,7 +27,7 @@ class Section(BaseModel):
 class ServerSettings(Section):
     """Where the server listens and how it stops."""
 
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", min_length=1)  # an empty one would listen on every address
     port: int = Field(8081, ge=0, le=65535)
     shutdown_s: float = Field(8.0, gt=0)
     public_url: str | None = Field(None, pattern=r"^https?://[^/\s]+$")

@@ -129,6 +129,10 @@ def test_image_is_lean_and_runs_as_nobody_special():
     assert "ARG" not in last, "a build argument can be read from the image's history"
 
 
+def test_image_holds_byte_code_as_its_user_cannot_write_any():
+    assert "uv pip install --compile-bytecode " in (ROOT / ".ci" / "install-plugins").read_text()
+
+
 def enabled_by(folder, *arguments):
     shutil.copy(ROOT / "config" / "preview.toml", folder)
     command = [ROOT / ".ci" / "enable-plugins", folder / "preview.toml", *arguments]

@@ -51,7 +51,8 @@ def test_check_says_ok_and_counts_the_plugins(run):
 
 
 def test_check_ends_with_1_when_a_plugin_is_broken_and_names_it(run):
-    code, out, _ = run("check", STUDIO_PLUGINS__ENABLED="auth,rbac,free")
+    url = "mongodb://127.0.0.1:1"
+    code, out, _ = run("check", STUDIO_PLUGINS__ENABLED="auth,rbac,free", MONGODB_URL=url)
     assert code == 1
     assert "plugin rbac: blocked in order: it requires projects (off)" in out
 
@@ -66,6 +67,57 @@ def test_check_ends_with_78_and_names_every_wrong_key_and_no_value(run):
         assert name in err
     assert "hunter2" not in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"MONGODB_URL": "http://hunter2", "REDIS_URL": "ftp://hunter2"}, ("database.url", "cache.url")),
+        ({"STUDIO_PLUGINS__DISABLED": "embedded"}, ("no database: set STUDIO_DATABASE__URL",)),
+        (
+            {"STUDIO_ENV": "production", "STUDIO_PLUGINS__ENABLED": "embedded"},
+            ("set STUDIO_DATABASE__URL", "set STUDIO_CACHE__URL"),
+        ),
+    ],
+)
+def test_check_refuses_the_addresses_that_a_start_would_refuse(run, environ, said):
+    code, _, err = run("check", **environ)
+    assert code == 78
+    assert all(text in err for text in said)
+    assert len(err.splitlines()) == 1 + len(said)
+    assert "hunter2" not in err
+
+
+def test_a_misspelt_variable_is_told_beside_what_is_missing(run):
+    code, _, err = run("check", STUDIO_SERVER__PORT="x", STUDIO_SERVER__HOTS="0.0.0.0")
+    assert code == 78
+    assert "  - warning: STUDIO_SERVER__HOTS: no such setting; did you mean STUDIO_SERVER__HOST?" in err
+
+
+def test_check_warns_where_nothing_is_enabled_outside_development(run):
+    _, out, _ = run("check", STUDIO_ENV="preview", MONGODB_URL="mongodb://127.0.0.1:1")
+    assert "plugins.enabled [STUDIO_PLUGINS__ENABLED]: names nothing, so in preview no plugin runs" in out
+
+
+def test_a_named_folder_that_is_not_there_ends_with_78_outside_development(run, tmp_path):
+    code, _, err = run("check", STUDIO_ENV="production", STUDIO_CONFIG_DIR=str(tmp_path / "away"))
+    assert (code, f"STUDIO_CONFIG_DIR: {tmp_path / 'away'} is no folder" in err) == (78, True)
+
+
+def test_another_working_folder_is_warned_of_outside_development(run, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    _, out, _ = run("check", STUDIO_ENV="preview", MONGODB_URL="mongodb://127.0.0.1:1")
+    assert f"{elsewhere / 'config'} is no folder: no file of the configuration is read" in out
+    assert "is no folder" not in run("check", STUDIO_ENV="test")[1]
+
+
+def test_a_table_in_a_pipe_is_not_cut(run, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    _, out, _ = run("routes")
+    assert "…" not in out
+    assert re.search(r"GET +│ /api/plugins +│ platform:operate +│ studio", out)
 
 
 def test_unreadable_toml_ends_with_78_and_names_the_file(run):
@@ -184,7 +236,7 @@ def test_serve_on_a_port_in_use_says_so_and_ends_with_1(tmp_path):
 
 @pytest.mark.child
 @pytest.mark.database
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_serve_with_0_within_ten_seconds(tmp_path, database_server_url, number):
     port = free_port()
     names = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -29,12 +30,20 @@ app.add_typer(provider.group)
 def main() -> None:
     """Run the command line; a wrong configuration ends with exit code 78 and every problem named."""
     try:
+        _refuse_a_missing_folder()
         _add_plugin_commands(sys.argv[1:])
         app()
     except ConfigError as error:
         _fail("The configuration has errors:", error.problems, EX_CONFIG)
     except PluginStartError as error:
         _fail("Studio did not start:", [str(error)], 1)
+
+
+def _refuse_a_missing_folder() -> None:
+    """Refuse a folder that was named and is not there: outside development the platform would be empty, and ready."""
+    here = os.environ.get("STUDIO_ENV", "") in ("preview", "production")
+    if here and os.environ.get("STUDIO_CONFIG_DIR") and not inspect.configuration_folder().is_dir():
+        raise ConfigError([f"STUDIO_CONFIG_DIR: {inspect.configuration_folder()} is no folder"])
 
 
 def _fail(title: str, lines: list[str], code: int) -> None:

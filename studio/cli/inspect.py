@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -12,8 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from studio.app import Studio
 
+WIDE = 500
+"""More columns than any of our tables needs."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 plugins = typer.Typer(
     name="plugins", help="What is installed, what is on, and what failed.", no_args_is_help=True
@@ -35,6 +41,28 @@ def platform() -> Studio:
     return Studio(recovery=Starts.configured().recovery())
 
 
+def warnings_of(studio: Studio) -> Iterator[str]:
+    """Yield what looks odd in the configuration: first why nothing runs, where that is so."""
+    environment, folder = studio.settings.environment, configuration_folder()
+    if environment not in ("development", "test"):
+        if not studio.settings.plugins.enabled:
+            yield f"plugins.enabled [STUDIO_PLUGINS__ENABLED]: names nothing, so in {environment} no plugin runs"
+        if not folder.is_dir():
+            yield f"{folder} is no folder: no file of the configuration is read (STUDIO_CONFIG_DIR names another)"
+    yield from studio.loaded.warnings
+
+
+def configuration_folder() -> Path:
+    """Return where the configuration's files are looked for."""
+    return Path(os.environ.get("STUDIO_CONFIG_DIR") or "config").absolute()
+
+
+def print_table(table: Table) -> None:
+    """Write a table for people; into a pipe or a file it is as wide as it needs, for there nothing may be cut."""
+    whole = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    Console(width=WIDE if whole else None).print(table)
+
+
 def print_json(value: object) -> None:
     """Write JSON for programs."""
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
@@ -45,18 +73,42 @@ def check() -> None:
     from studio.app import Studio  # noqa: PLC0415 - imports the whole platform
 
     studio = Studio()
-    for warning in studio.loaded.warnings:
+    for warning in warnings_of(studio):
         sys.stdout.write(f"warning: {warning}\n")
     broken = [r for r in studio.loader.records.values() if r.state in ("failed", "blocked")]
     for record in broken:
         sys.stdout.write(f"plugin {record.name}: {record.state} in {record.phase}: {record.error}\n")
     unusable = _unusable_models(studio)
     sys.stdout.writelines(f"{line}\n" for line in unusable)
+    _check_addresses(studio)
     if broken or unusable:
         raise SystemExit(1)
     sys.stdout.write(
         f"ok: {len(studio.registry.plugins) - 1} plugins, environment {studio.settings.environment}\n"
     )
+
+
+def _check_addresses(studio: Studio) -> None:
+    """Do what a start does with the servers' addresses before it connects; raises ConfigError."""
+    from studio.cache import Cache  # noqa: PLC0415 - a command that needs no server imports none of this
+    from studio.database import connect  # noqa: PLC0415 - as above
+    from studio.errors import ConfigError  # noqa: PLC0415 - as above
+
+    settings, problems = studio.settings, list[str]()
+    try:
+        if settings.database.url or not studio.dispatcher.backend("database_backend"):
+            connect(settings.database)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        if settings.cache.url:
+            Cache(settings.cache.url.get_secret_value())
+        else:
+            studio.dispatcher.backend("cache_backend")
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
 
 
 def _unusable_models(studio: Studio) -> list[str]:
@@ -95,7 +147,7 @@ def list_plugins(*, as_json: JsonOption = False) -> None:
         cells = [item[key] or "" for key in ("name", "state", "version", "distribution")]
         cells += [times.get(phase, "") for phase in ("import", "register")]
         table.add_row(*(escape(str(cell)) for cell in cells))
-    Console().print(table)
+    print_table(table)
     if studio.recovery:
         sys.stdout.write(f"{studio.recovery}\n")
     for item in found:
@@ -135,4 +187,4 @@ def routes() -> None:
     table = Table("method", "path", "permission", "plugin")
     for owner, route in platform().registry.all("routes"):
         table.add_row(*map(escape, (route.method, route.path, route.permission, owner)))
-    Console().print(table)
+    print_table(table)

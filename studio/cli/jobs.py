@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic.alias_generators import to_camel
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from studio.cli.inspect import JsonOption, print_json
+from studio.cli.inspect import JsonOption, print_json, print_table
 from studio.model import now_ms
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def list_jobs(
     table = Table(*(Column(name, no_wrap=name in ("id", "kind", "state")) for name in COLUMNS))
     for job in page.items:
         table.add_row(*(escape(str(cell)) for cell in _cells(job)))
-    Console().print(table)
+    print_table(table)
     if paused:
         sys.stdout.write("The queue is paused: queued jobs wait for `studio jobs resume`.\n")
     if page.next_cursor:

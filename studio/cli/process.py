@@ -17,6 +17,7 @@ from aiohttp import web
 
 from studio.app import Studio, running
 from studio.cli.connections import DRAIN_S, close_silent, drain, limit_connections, stop_listening
+from studio.cli.inspect import warnings_of
 from studio.cli.recovery import GOOD_AFTER_S, Starts
 from studio.errors import ConfigError, DatabaseUnavailableError, PluginError, StudioError
 from studio.plugins.loader import PluginStartError
@@ -36,11 +37,18 @@ UNSENT = 131_072
 4 MB (measured on Linux) before its queue, by which it is cut, begins to grow."""
 EX_UNAVAILABLE = 69
 """Something that Studio needs is not there. Source: sysexits.h."""
+_NO_ADDRESS = "server.host (STUDIO_SERVER__HOST) must be an address of this machine; 0.0.0.0 stands for all"
+_ADVICE = {
+    errno.EADDRINUSE: "Stop what uses it, or choose another port: studio serve --port {port}",
+    errno.EACCES: "This user may not have that port; one above 1023 needs no right: studio serve --port 8081",
+    errno.EADDRNOTAVAIL: _NO_ADDRESS,
+}
 log = get_logger("studio.process")
 
 
 def run_server() -> None:
     """Serve until a signal; after three failed starts in recovery mode."""
+    _keep_from_others()
     starts = Starts.configured()
     recovery = starts.recovery()
     starts.begin()
@@ -60,10 +68,16 @@ def run_server() -> None:
 
 def run_worker(concurrency: int | None) -> None:
     """Work on jobs until a signal, beside a server."""
+    _keep_from_others()
     chosen = {"STUDIO_JOBS__CONCURRENCY": str(concurrency)} if concurrency is not None else {}
     studio = Studio(environ=os.environ | {"STUDIO_JOBS__WORKER": "true"} | chosen, beside=True)
     _warn(studio)
     run(studio, work)
+
+
+def _keep_from_others() -> None:
+    """Let no other user of this machine read what is written: mails with codes, scripts, films. A group may."""
+    os.umask(os.umask(0o077) | 0o007)
 
 
 def ask(question: Callable[[Studio], Awaitable[Any]], *, whole: bool) -> Any:
@@ -82,7 +96,7 @@ def ask(question: Callable[[Studio], Awaitable[Any]], *, whole: bool) -> Any:
 
 
 def _warn(studio: Studio) -> None:
-    for warning in studio.loaded.warnings:
+    for warning in warnings_of(studio):
         sys.stderr.write(f"studio: warning: {warning}\n")
 
 
@@ -97,9 +111,9 @@ def run(studio: Studio, work: Callable[[Studio], Coroutine[Any, Any, Any]]) -> A
     except PluginError as error:
         _end(str(error), EX_UNAVAILABLE)
     except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
+        if error.errno not in _ADVICE and not isinstance(error, socket.gaierror):
             raise
-        _end(_no_port(studio, error.strerror or ""), 1)
+        _end(_no_port(studio, error), 1)
 
 
 def run_loop(work: Coroutine[Any, Any, Any]) -> Any:
@@ -128,12 +142,10 @@ def _no_database(studio: Studio, error: StudioError) -> str:
     )
 
 
-def _no_port(studio: Studio, reason: str) -> str:
+def _no_port(studio: Studio, error: OSError) -> str:
     server = studio.settings.server
-    return (
-        f"cannot listen on {server.host}:{server.port}: {reason}.\n"
-        f"Stop what uses it, or choose another port: studio serve --port {server.port + 1}"
-    )
+    advice = _ADVICE.get(error.errno or 0, _NO_ADDRESS).format(port=server.port % 65535 + 1)
+    return f"cannot listen on {server.host}:{server.port}: {error.strerror}.\n{advice}"
 
 
 async def serve(studio: Studio, starts: Starts) -> None:
@@ -161,14 +173,12 @@ async def _until_signal(studio: Studio, work: Work, starts: Starts | None = None
         stop.set()
         if starts and started:
             starts.good()
-        elif (
-            starts and number == signal.SIGINT
-        ):  # a person changed their mind; SIGTERM ends what never got ready
+        elif starts and number != signal.SIGTERM:  # a person left; SIGTERM ends what never got ready
             starts.forget()
         if task and not started:
             task.cancel()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _stop_signals():
         loop.add_signal_handler(number, begin_stop, number)
     try:
         async with running(studio):
@@ -181,6 +191,13 @@ async def _until_signal(studio: Studio, work: Work, starts: Starts | None = None
     except asyncio.CancelledError:
         if started or not stop.is_set():
             raise
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """Return what asks for a stop; a terminal that closes does (SIGHUP), but not where `nohup` had it ignored."""
+    if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return [signal.SIGTERM, signal.SIGINT]
+    return [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
 async def _listen(studio: Studio, listener: socket.socket, stop: asyncio.Event) -> None:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from studio.cli.inspect import JsonOption, platform, print_json
+from studio.cli.inspect import JsonOption, platform, print_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,7 +47,7 @@ def list_providers(*, as_json: JsonOption = False) -> None:
         models = ", ".join(model.name for model in spec.models)
         cells = (spec.capability, spec.name, plugin, models, "off" if spec.missing else "on")
         table.add_row(*map(escape, cells))
-    Console().print(table)
+    print_table(table)
     for line in dict.fromkeys(f"{spec.name}: {spec.missing}\n" for spec, _ in rows if spec.missing):
         sys.stdout.write(line)
 

@@ -66,7 +66,7 @@ class Starts:
         """Count this process as a start that is not good yet."""
         if sys.platform == "win32":
             return
-        with contextlib.suppress(OSError):  # a folder that cannot be written must not hold the start
+        try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for old in self._dead()[:-KEPT]:
                 old.unlink(missing_ok=True)
@@ -74,6 +74,9 @@ class Starts:
             self._handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._handle, fcntl.LOCK_EX)
             self._own = new.rename(new.with_name(new.name[1:]))  # nobody sees it without its lock
+        except OSError as error:  # it must not hold the start; but mails and files are often kept beside it
+            where = f"{self._folder.absolute()} cannot be written: {error.strerror}"
+            sys.stderr.write(f"studio: warning: {where}. Failed starts are not counted, and jobs may fail\n")
 
     def note(self, doing: str) -> None:
         """Write down what the start does now, so that a crash has a name."""

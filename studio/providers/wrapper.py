@@ -22,7 +22,7 @@ from studio.errors import (
 )
 from studio.http_call import among
 from studio.providers.vendor import price_of
-from studio.telemetry import redact
+from studio.telemetry import get_logger, redact
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from studio.providers.services import WebhookCall, WebhookNews
 
 
+log = get_logger("studio.providers")
 AHEAD = 64
 """How many pieces of a stream are read before its reader wants them: a slow reader holds up no vendor for long."""
 UNREADABLE = ("provider_bad_answer", "answer_too_large")
@@ -205,6 +206,7 @@ class BoundProvider:
         elif isinstance(error, TimeoutError):
             detail = f"{self.name} did not answer within {self.spec.deadline_s:g} s."
         else:
+            log.error("provider_crashed", provider=self.name, exc_info=error)
             detail = f"{self.name} failed with {type(error).__name__}."
         unknown = f"{detail} The work may have been started."
         code = error.code if isinstance(error, StudioError) and unreadable else None

@@ -43,6 +43,17 @@ def test_a_cache_url_that_cannot_be_read_ends_with_78(run):
     refused(run, 78, "cache.url cannot be read", MONGODB_URL="mongodb://127.0.0.1:1", REDIS_URL="http://x")
 
 
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("no-such-host.invalid", "cannot listen on no-such-host.invalid:"),
+        ("192.0.2.1", "cannot listen on 192.0.2.1:"),
+    ],
+)
+def test_an_address_of_no_machine_or_of_another_ends_with_1_and_names_the_setting(run, host, said):
+    refused(run, 1, said, "server.host (STUDIO_SERVER__HOST)", STUDIO_SERVER__HOST=host)
+
+
 def test_no_database_at_all_ends_with_78_and_names_both_ways_out(run):
     refused(run, 78, "set STUDIO_DATABASE__URL (or MONGODB_URL), or pip install studio-embedded")
 
@@ -60,7 +71,7 @@ def test_a_server_whose_folder_another_process_has_ends_with_69_and_names_it(run
     assert command.end(first)[0] == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_during_the_start_ends_it_with_0(command, number):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(60)

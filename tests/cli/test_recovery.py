@@ -170,13 +170,14 @@ def test_a_loop_of_crashes_keeps_ten_files(opened, crashed, tmp_path):
 
 
 @pytest.mark.pure
-def test_a_folder_that_cannot_be_made_counts_nothing(tmp_path):
+def test_a_folder_that_cannot_be_made_counts_nothing_and_is_told(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     mine = Starts(PluginsSettings(starts_dir=tmp_path / "file" / "starts"))
     mine.begin()
     mine.note("x")
     assert (mine.failed(), mine.recovery()) == ([], None)
     mine.good()
+    assert f"{tmp_path / 'file' / 'starts'} cannot be written: Not a directory" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from studio.errors import (
     DeadlineExceededError,
@@ -87,8 +88,10 @@ async def test_other_methods_are_wrapped_too(bind):
     assert await bound.voices("x") == "x"
     assert bound.estimate("e") == "e"
     target.error = OSError("disk")
-    with pytest.raises(ProviderError, match="OSError"):
+    with pytest.raises(ProviderError, match="OSError"), capture_logs() as lines:
         await bound.voices("x")
+    told = [(line["event"], line["provider"], str(line["exc_info"])) for line in lines]
+    assert told == [("provider_crashed", bound.name, "disk")], "the client is not told more; the operator is"
     with pytest.raises(AttributeError):
         _ = bound.nothing
 

@@ -73,6 +73,10 @@ def test_shipped_configuration_loads_without_warnings(environment):
     assert loaded.warnings == []
 
 
+def test_an_empty_host_is_refused_as_it_would_listen_everywhere(tmp_path):
+    assert any("server.host" in problem for problem in problems(tmp_path, STUDIO_SERVER__HOST=""))
+
+
 def test_environment_file_overrides_default(config_dir):
     folder = config_dir(default="[server]\nport=1\nhost='a'", test="[server]\nport=2")
     server = load(folder, STUDIO_ENV="test").settings.server
@@ -156,6 +160,14 @@ def test_problem_says_where_the_value_came_from(config_dir):
     folder = config_dir(default="[server]\nport = 'x'")
     assert "from default.toml" in problems(folder)[0]
     assert "from the environment" in problems(folder, STUDIO_SERVER__PORT="y")[0]
+
+
+def test_problem_in_a_list_names_the_place_and_the_variable_that_exists(tmp_path):
+    found = problems(tmp_path, STUDIO_SERVER__TRUSTED_PROXIES="10.0.0.0/8,foo")
+    assert found
+    assert {line.partition(": ")[0] for line in found} == {
+        "server.trusted_proxies.1 [STUDIO_SERVER__TRUSTED_PROXIES]"
+    }
 
 
 def test_problem_never_shows_the_value(tmp_path):

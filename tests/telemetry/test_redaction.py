@@ -24,6 +24,7 @@ pytestmark = pytest.mark.pure
         "https://hunter2@sentry.example/1",
         "redis://:hunter2@127.0.0.1:6379/0",
         "mongodb+srv://ann:hunter2@host/db?a=b",
+        'Received packet MESSAGE data 0{"token":"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.hunter2"}',
     ],
 )
 def test_secret_that_a_text_carries_by_custom_is_redacted(lines, text):

@@ -106,6 +106,13 @@ class _Server(socketio.AsyncServer):  # type: ignore[misc]  # the library has no
             asyncio.get_running_loop().call_soon(socket.queue.put_nowait, None)
 
 
+def _quiet(name: str) -> logging.Logger:
+    """Return a logger for warnings only: at `info` both libraries write every packet, tokens and scripts included."""
+    logger = logging.getLogger(name)
+    logger.setLevel(logging.WARNING)
+    return logger
+
+
 class SocketTransport:
     """The realtime transport `socketio`."""
 
@@ -124,8 +131,8 @@ class SocketTransport:
             async_mode="aiohttp",
             cors_allowed_origins=self._allows_origin,
             max_http_buffer_size=MAX_FRAME,
-            logger=logging.getLogger("studio.socketio"),
-            engineio_logger=logging.getLogger("studio.engineio"),
+            logger=_quiet("studio.socketio"),
+            engineio_logger=_quiet("studio.engineio"),
         )
         self.sio.transport = self
         quicken(self.sio.eio)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from contextlib import suppress
 
 import aiohttp
@@ -75,6 +76,14 @@ async def test_event_reaches_every_device_of_the_user_and_nobody_else(house):
     await house.send("bob", n=2)
     assert (await one.next())[1]["n"] == (await two.next())[1]["n"] == 1
     assert (await bob.next())[1]["n"] == 2
+
+
+async def test_no_packet_is_logged_with_what_is_in_it(house, caplog):
+    caplog.set_level(logging.INFO)
+    client = await house.connect("ann/canary-session")
+    await house.send(text="canary-script")
+    await client.next()
+    assert "canary" not in caplog.text
 
 
 async def test_events_keep_their_order(house):
