@@ -16,7 +16,7 @@ STOPS = {"failed": "malformed_model_output", "refused": "content_filtered", "unu
 class ChatCase(ProviderCase):
     plugin, capability = Plugin, "chat"
     submit_path = "/converse$"
-    deadline_s = 0.3
+    deadline_s = 0.6
 
     def __init__(self, fakes):
         self.fakes = fakes

@@ -17,7 +17,7 @@ class VoiceCase(ProviderCase):
 
     plugin, capability = Plugin, "voice"
     submit_path = "/v1/text-to-speech/"
-    deadline_s = 0.3
+    deadline_s = 0.6
 
     def __init__(self, fakes):
         self.fakes = fakes

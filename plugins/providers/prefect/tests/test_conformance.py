@@ -21,7 +21,7 @@ UNSIGNED = "Prefect signs nothing: a secret header says who calls, and the serve
 class PrefectPipelines(ProviderCase):
     plugin, capability = Plugin, "pipeline"
     submit_path, poll_path = r"/create_flow_run$", r"/flow_runs/[^/]+$"
-    deadline_s = 0.3
+    deadline_s = 0.6
     not_applicable: ClassVar = {
         "success_without_a_result_fails": "a pipeline's result is its own: what is COMPLETED has succeeded",
         "callback_address_is_sent": "an automation is set up once in Prefect, for all runs",
