@@ -82,6 +82,6 @@ def test_every_operation_names_itself_its_security_and_its_refusals(document):
         assert all(set(one) <= set(schemes) for one in told["security"])
         refusals = {s: a for s, a in told["responses"].items() if s >= "400"}
         assert refusals, told["operationId"]
-        for answer in refusals.values():
+        for answer in (a for s, a in refusals.items() if s != "416"):  # of a file: it has no body
             schema = answer["content"]["application/problem+json"]["schema"]
             assert schema == {"$ref": "#/components/schemas/Problem"}
