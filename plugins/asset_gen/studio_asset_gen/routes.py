@@ -10,6 +10,8 @@ from studio_asset_gen import voice_models as v
 BASE = "/api/assetGen"
 READ, GENERATE, WRITE = "asset:read", "asset:generate", "asset:write"
 JOB, ASSET, SETTINGS = f"{BASE}/jobs/{{job_id}}", f"{BASE}/assets/{{asset_id}}", f"{BASE}/voice-settings"
+FILE = (206, 304, 416)
+"""What aiohttp answers to ranges and to If-None-Match."""
 
 GENERATIONS = [
     Route("POST", f"{BASE}/estimate", h.estimate, READ, returns=m.EstimateAnswer, load=h.load_estimated),
@@ -55,7 +57,15 @@ TAKES = [
     Route("GET", ASSET, h.get_asset, READ, returns=m.AssetPublic, load=h.load_asset),
     Route("PATCH", ASSET, h.update_asset, WRITE, returns=m.AssetPublic, load=h.load_asset),
     Route("POST", f"{ASSET}/select", h.select_asset, WRITE, returns=m.AssetPublic, load=h.load_take),
-    Route("POST", f"{ASSET}/score", h.score_asset, GENERATE, returns=m.AssetPublic, load=h.load_asset),
+    Route(
+        "POST",
+        f"{ASSET}/score",
+        h.score_asset,
+        GENERATE,
+        returns=m.AssetPublic,
+        load=h.load_asset,
+        also=(422,),
+    ),
     Route(
         "GET",
         f"{ASSET}/file",
@@ -63,6 +73,7 @@ TAKES = [
         READ,
         load=h.load_asset,
         produces="*/*",
+        also=FILE,
         deadline_s=0,
     ),
     Route(
@@ -72,6 +83,7 @@ TAKES = [
         READ,
         load=h.load_asset,
         produces="image/*",
+        also=FILE,
         deadline_s=0,
     ),
 ]

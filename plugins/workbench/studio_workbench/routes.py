@@ -49,7 +49,7 @@ ROUTES = [
         READ,
         load=h.load_timeline,
         produces="*/*",
-        also=(409,),
+        also=(206, 304, 409, 416),
         deadline_s=0,
     ),
 ]
