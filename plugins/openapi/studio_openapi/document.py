@@ -259,6 +259,8 @@ def _refusals(route: Route, plan: RoutePlan) -> set[int]:
         # also a line that is too long to read
         | ({400} if write or plan.query or "{" in route.path else set())
         | ({409} if write else set())
+        | ({502} if write and route.idempotent else set())  # nobody knows what became of the first request
+        | ({504} if route.deadline_s != 0 else set())
         | ({413, 415} if plan.body or route.media != (_JSON,) else set())
         | ({422} if plan.body or plan.query else set())
     )

@@ -59,7 +59,7 @@ def _stories(file_limit: int) -> Iterator[Route]:
     yield Route("GET", f"{STORY}/tree", h.get_tree, READ, returns=StoryTree, load=load, also=(304,))
     yield Route("GET", f"{STORY}/export", h.export_story, READ, load=load, produces="*/*", also=(304,))
     start = f"{STORY}/breakdown"
-    started = partial(Route, "POST", status=202, also=(200,), returns=BreakdownStarted)
+    started = partial(Route, "POST", status=202, also=(200, 402), returns=BreakdownStarted)
     yield started(start, h.start_breakdown, WRITE, load=load)
 
 

@@ -37,6 +37,7 @@ ROUTES = [
         "asset:generate",
         returns=m.RenderStarted,
         status=202,
+        also=(402,),
         load=h.load_timeline,
     ),
     Route(
