@@ -35,8 +35,8 @@ CLIENT_CLOSED = 499
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, Last-Event-ID, "
-    "X-Request-Id, X-Requested-With",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, "
+    "Last-Event-ID, Range, X-Request-Id, X-Requested-With",
     "Access-Control-Max-Age": "600",
 }
 _COMMON = {
@@ -45,7 +45,8 @@ _COMMON = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 """On every answer, unless its route says otherwise, as the pages of the console do."""
-_EXPOSED = "ETag, Idempotent-Replay, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+_EXPOSED = "Accept-Ranges, Content-Disposition, Content-Range, ETag, Idempotent-Replay, Location, RateLimit, \
+RateLimit-Policy, Retry-After, X-Request-Id"
 
 
 def build_application(

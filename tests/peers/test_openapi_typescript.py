@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.peer
-PACKAGES = ("openapi-typescript@7.13", "openapi-fetch@0.17", "typescript@5.9")
+PACKAGES = ("openapi-typescript@7.13", "openapi-fetch@0.17", "typescript@5.9", "socket.io-client@4.8")
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-front-end.md"
 OPTIONS = (
     "--strict",
     "--noEmit",
@@ -59,6 +61,12 @@ def test_program_of_a_front_end_type_checks_against_the_generated_client(folder)
     run(folder, "tsc", *OPTIONS, "typescript_client.ts")
 
 
+def test_guide_for_front_ends_type_checks_against_the_generated_client(folder):
+    blocks = re.findall(r"^```ts\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    (folder / "guide.ts").write_text("\n".join(blocks))
+    run(folder, "tsc", *OPTIONS, "guide.ts")
+
+
 def test_generated_types_leave_no_answer_and_no_body_unknown(folder, document):
     """A schema that says nothing becomes `unknown`: nobody can use what comes back."""
     silent = []
@@ -69,6 +77,12 @@ def test_generated_types_leave_no_answer_and_no_body_unknown(folder, document):
                     if "json" in kind and not content.get("schema"):
                         silent.append(f"{method.upper()} {path} {status}")
     assert not silent, "name a model in `returns` of these routes:\n" + "\n".join(silent)
+
+
+def test_what_orders_jobs_tells_that_a_budget_may_refuse_it(document):
+    told = {one["operationId"]: one for methods in document["paths"].values() for one in methods.values()}
+    orders = ("generate", "batch", "retry_job", "preview_voice", "render_timeline", "start_breakdown")
+    assert [name for name in orders if "402" not in told[name]["responses"]] == []
 
 
 def test_every_operation_names_itself_its_security_and_its_refusals(document):
@@ -82,6 +96,6 @@ def test_every_operation_names_itself_its_security_and_its_refusals(document):
         assert all(set(one) <= set(schemes) for one in told["security"])
         refusals = {s: a for s, a in told["responses"].items() if s >= "400"}
         assert refusals, told["operationId"]
-        for answer in refusals.values():
+        for answer in (a for s, a in refusals.items() if s != "416"):  # of a file: it has no body
             schema = answer["content"]["application/problem+json"]["schema"]
             assert schema == {"$ref": "#/components/schemas/Problem"}

@@ -65,7 +65,29 @@ export async function panels(storyId: string): Promise<string[]> {
     body: { target: { type: "shot", id: shot.id, slot: "panel" } },
   });
   if (order.error) throw new Error(told(order.error));
-  return [order.data.job.id, order.data.job.state];
+  const ended = ["succeeded", "failed", "cancelled"] as const satisfies (typeof order.data.job.state)[];
+  return [order.data.job.id, ended.find((state) => state === order.data.job.state) ?? "under way"];
+}
+
+export async function rename(projectId: string, rev: number, name: string): Promise<number> {
+  const changed = await client.PATCH("/api/workbench/projects/{project_id}", {
+    params: { path: { project_id: projectId }, header: { "If-Match": `"${rev}"` } },
+    body: { name },
+  });
+  if (changed.error) throw new Error(told(changed.error));
+  return changed.data.rev;
+}
+
+export async function film(timelineId: string): Promise<number> {
+  const path = { timeline_id: timelineId };
+  const { data, error } = await client.POST("/api/workbench/timelines/{timeline_id}/render", { params: { path } });
+  if (error) throw new Error(told(error));
+  const start = await client.GET("/api/workbench/timelines/{timeline_id}/export", {
+    params: { path, query: { format: "mp4" }, header: { Range: "bytes=0-99" } },
+    parseAs: "blob",
+  });
+  if (start.error) throw new Error(told(start.error));
+  return data.job.createdAt;
 }
 
 // Every operation has a name of its own that a generator can call a function by.

@@ -14,6 +14,18 @@ Rate = Annotated[int, Field(ge=80, le=450)]
 Pitch = Annotated[int, Field(ge=0, le=100)]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 Mood = Literal["neutral", "tense", "warm", "sad", "bright", "dark"]
+JobState = Literal[
+    "waiting",
+    "queued",
+    "claimed",
+    "submitted",
+    "finalizing",
+    "succeeded",
+    "failed",
+    "cancelling",
+    "cancelled",
+]
+"""A job has ended in "succeeded", "failed" and "cancelled"; after "cancelling" its take may still arrive."""
 
 # ---------------------------------------------------------------- orders
 
@@ -105,7 +117,7 @@ class JobPublic(Model):
     user_id: str
     kind: str
     target: dict[str, Any] = Field(default_factory=dict)
-    state: str
+    state: JobState
     state_seq: int = 0
     progress: JobProgress = JobProgress()
     provider: str | None = None
@@ -172,7 +184,7 @@ class JobQuery(Model):
     """Which jobs of a project."""
 
     project_id: Id
-    state: Name | None = None
+    state: JobState | None = None
     batch_id: Id | None = None
     cursor: Annotated[str | None, Field(max_length=200)] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50

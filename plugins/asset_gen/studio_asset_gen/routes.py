@@ -10,6 +10,10 @@ from studio_asset_gen import voice_models as v
 BASE = "/api/assetGen"
 READ, GENERATE, WRITE, OPERATE = "asset:read", "asset:generate", "asset:write", "platform:operate"
 JOB, ASSET, SETTINGS = f"{BASE}/jobs/{{job_id}}", f"{BASE}/assets/{{asset_id}}", f"{BASE}/voice-settings"
+PRICED = (402, 422)
+"""What orders a job is refused beyond a budget, and when nobody makes such a thing."""
+FILE = (206, 304, 416)
+"""What aiohttp answers to ranges and to If-None-Match."""
 
 GENERATIONS = [
     Route("POST", f"{BASE}/estimate", h.estimate, READ, returns=m.EstimateAnswer, load=h.load_estimated),
@@ -20,9 +24,19 @@ GENERATIONS = [
         GENERATE,
         returns=m.GenerateStarted,
         status=202,
+        also=PRICED,
         load=h.load_target,
     ),
-    Route("POST", f"{BASE}/batch", h.batch, GENERATE, returns=m.BatchStarted, status=202, load=h.load_story),
+    Route(
+        "POST",
+        f"{BASE}/batch",
+        h.batch,
+        GENERATE,
+        returns=m.BatchStarted,
+        status=202,
+        also=PRICED,
+        load=h.load_story,
+    ),
     Route("GET", f"{BASE}/stale", h.list_stale, READ, returns=m.StaleAnswer, load=h.load_story),
     Route("GET", f"{BASE}/models", h.list_models, SIGNED_IN, returns=m.ProviderList),
 ]
@@ -30,9 +44,25 @@ JOBS = [
     Route("GET", f"{BASE}/jobs", h.list_jobs, READ, returns=m.JobPublic, load=project_in_query),
     Route("GET", JOB, h.get_job, READ, returns=m.JobPublic, load=h.load_job),
     Route("POST", f"{JOB}/cancel", h.cancel_job, GENERATE, returns=m.JobPublic, load=h.load_job),
-    Route("POST", f"{JOB}/retry", h.retry_job, GENERATE, returns=m.JobPublic, load=h.load_job, status=202),
     Route(
-        "POST", f"{JOB}/release", h.release_job, GENERATE, returns=m.Released, load=h.load_job, deadline_s=60
+        "POST",
+        f"{JOB}/retry",
+        h.retry_job,
+        GENERATE,
+        returns=m.JobPublic,
+        status=202,
+        also=PRICED,
+        load=h.load_job,
+    ),
+    Route(
+        "POST",
+        f"{JOB}/release",
+        h.release_job,
+        GENERATE,
+        returns=m.Released,
+        also=(422,),
+        load=h.load_job,
+        deadline_s=60,
     ),
     Route("POST", f"{BASE}/jobs/cancel", h.cancel_jobs, GENERATE, returns=m.Cancelled, load=project_in_body),
     Route("GET", f"{BASE}/queue", h.get_queue, SIGNED_IN, returns=m.QueueState),
@@ -50,6 +80,7 @@ VOICES = [
         GENERATE,
         returns=m.GenerateStarted,
         status=202,
+        also=PRICED,
         load=h.load_setting,
     ),
 ]
@@ -58,7 +89,15 @@ TAKES = [
     Route("GET", ASSET, h.get_asset, READ, returns=m.AssetPublic, load=h.load_asset),
     Route("PATCH", ASSET, h.update_asset, WRITE, returns=m.AssetPublic, load=h.load_asset),
     Route("POST", f"{ASSET}/select", h.select_asset, WRITE, returns=m.AssetPublic, load=h.load_take),
-    Route("POST", f"{ASSET}/score", h.score_asset, GENERATE, returns=m.AssetPublic, load=h.load_asset),
+    Route(
+        "POST",
+        f"{ASSET}/score",
+        h.score_asset,
+        GENERATE,
+        returns=m.AssetPublic,
+        load=h.load_asset,
+        also=(422,),
+    ),
     Route(
         "GET",
         f"{ASSET}/file",
@@ -66,6 +105,7 @@ TAKES = [
         READ,
         load=h.load_asset,
         produces="*/*",
+        also=FILE,
         deadline_s=0,
     ),
     Route(
@@ -75,6 +115,7 @@ TAKES = [
         READ,
         load=h.load_asset,
         produces="image/*",
+        also=FILE,
         deadline_s=0,
     ),
 ]

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import get_args
 
 import pytest
+
+from studio import ACTIVE, TERMINAL
+from studio_asset_gen.models import JobState
 
 pytestmark = pytest.mark.http
 BASE = "/api/assetGen"
@@ -36,6 +40,15 @@ async def test_jobs_are_filtered_by_state_and_paged(world, story):
     second = (await world.get(f"{path}&cursor={first['nextCursor']}")).json
     assert (len(first["items"]), len(second["items"]), second["nextCursor"]) == (2, 1, None)
     assert (await world.get(path.replace("succeeded", "failed"))).json["items"] == []
+
+
+def test_states_of_a_job_are_those_of_the_kernel():
+    assert set(get_args(JobState)) == {*ACTIVE, *TERMINAL}
+
+
+async def test_state_that_no_job_has_is_refused(world, story):
+    answer = await world.get(f"{BASE}/jobs?projectId={story.project_id}&state=running")
+    assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, "/state")
 
 
 async def test_job_shows_progress_cost_and_result(world, story):

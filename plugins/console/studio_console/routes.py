@@ -14,5 +14,7 @@ ROUTES = [
     Route("GET", "/console/outbox", handlers.open_outbox, PUBLIC, produces=HTML, also=(404,)),
     Route("GET", "/console/outbox/{mail_id}", handlers.get_outbox_mail, PUBLIC, produces="message/rfc822"),
     Route("GET", "/console/sample", handlers.get_sample, PUBLIC, produces="text/plain"),
-    Route("GET", f"{BASE}/{{file_name}}", handlers.get_static, PUBLIC, produces=ANY, rate="none"),
+    Route(
+        "GET", f"{BASE}/{{file_name}}", handlers.get_static, PUBLIC, produces=ANY, also=(304,), rate="none"
+    ),
 ]

@@ -12,7 +12,7 @@ ONE = f"{BASE}/{{provider}}"
 
 ROUTES = [
     Route("GET", BASE, handlers.list_providers, PUBLIC, returns=OidcProviderList),
-    Route("GET", f"{ONE}/start", handlers.start, PUBLIC, status=302, rate="auth"),
+    Route("GET", f"{ONE}/start", handlers.start, PUBLIC, status=302, rate="auth", also=(502,)),
     Route("GET", f"{ONE}/callback", handlers.finish, PUBLIC, status=302, rate="auth"),
     Route(
         "POST",

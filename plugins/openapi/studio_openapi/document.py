@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 
 from studio import PUBLIC, SIGNED_IN, contained, plan_of
 
@@ -24,6 +26,7 @@ _JSON = "application/json"
 _TEXT, _BEARER = {"type": "string"}, {"type": "http", "scheme": "bearer"}
 _PROBLEM = {
     "type": "object",
+    "description": "RFC 9457. `code` is stable: decide by it, never by the words. Some codes bring more fields.",
     "required": ["type", "title", "status", "code", "detail", "requestId"],
     "properties": dict.fromkeys(("type", "title", "code", "detail", "requestId"), _TEXT)
     | {
@@ -31,17 +34,46 @@ _PROBLEM = {
         "retryWith": {"type": "array", "items": {"type": "object"}},
         "errors": {
             "type": "array",
-            "items": {"type": "object", "properties": {"pointer": _TEXT, "message": _TEXT}},
+            "items": {
+                "type": "object",
+                "required": ["pointer", "message"],
+                "properties": {"pointer": _TEXT, "message": _TEXT},
+            },
         },
     },
 }
+_ABOUT = """\
+Refusals are `application/problem+json` with a stable `code`; tell us their `requestId` (`X-Request-Id` of any answer).
+Lists are pages: send `nextCursor` as `cursor` until it is null. Times are UTC milliseconds, money micro-USD.
+What has a `rev` is changed with that `rev`, or `If-Match: "<rev>"`; another one is a 409 `stale_revision`.
+A write that is sent again with its `Idempotency-Key` is answered as before, with `Idempotent-Replay`.\
+"""
+_LICENSE = {"name": "Apache 2.0", "identifier": "Apache-2.0"}
+_LIMITS = {
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+    "RateLimit": {"description": "What is left, and the seconds to the next call.", "schema": _TEXT},
+    "RateLimit-Policy": {"description": "Calls in a window of seconds.", "schema": _TEXT},
+}
 _NOTHING = ("None", None)
-_OK, _NO_CONTENT, _MOVED, _BAD = 200, 204, 300, 400
+_OK, _NO_CONTENT, _PARTIAL, _MOVED, _UNCHANGED, _BAD = 200, 204, 206, 300, 304, 400
+_NO_RANGE, _TOO_MANY, _UNAVAILABLE = 416, 429, 503
+_BARE = {_UNCHANGED, _NO_RANGE}
+"""Answers without a body: aiohttp gives them of a file, after its headers."""
 _KEY_PARAMETER = {"name": "Idempotency-Key", "in": "header", "schema": {**_TEXT, "maxLength": 255}}
 
 
-def build_openapi(routes: Sequence[tuple[str, Route]], title: str, version: str) -> Doc:
-    """Return the document of (plugin, route) pairs, in a stable order; raises PluginError (see `plan_of`)."""
+class _Untitled(GenerateJsonSchema):
+    """Without pydantic's titles of fields ("Accesstoken"): they say nothing, and generators name types by them."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - the library's signature
+        return False
+
+
+def build_openapi(routes: Sequence[tuple[str, Route]], title: str, version: str, server: str = "/") -> Doc:
+    """Return the document of (plugin, route) pairs, in a stable order; raises PluginError (see `plan_of`).
+
+    `server` is the origin of the addresses; "/" is where the document was read.
+    """
     found = sorted(((plugin, route, plan_of(plugin, route)) for plugin, route in routes), key=_order)
     schemas, definitions = _schemas(found)
     paths: dict[str, Doc] = {}
@@ -50,23 +82,53 @@ def build_openapi(routes: Sequence[tuple[str, Route]], title: str, version: str)
         paths.setdefault(route.path, {})[route.method.lower()] = {"operationId": name, **operation}
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version},
+        "info": {"title": title, "version": version, "description": _ABOUT, "license": _LICENSE},
+        "servers": [{"url": server}],
+        "tags": [{"name": plugin} for plugin in sorted({plugin for plugin, _, _ in found})],
         "paths": paths,
         "components": {
-            "schemas": {"Problem": _PROBLEM, **dict(sorted(definitions.items()))},
+            "schemas": {"Problem": _PROBLEM, **_used(paths, definitions)},
+            "headers": _LIMITS,
             "securitySchemes": {"bearer": {**_BEARER, "bearerFormat": "JWT"}, "apiKey": _BEARER},
         },
     }
 
 
 def _names(found: Sequence[Found]) -> list[str]:
-    """Return unique operation ids: the handler's name, on a clash with the plugin, then with the address."""
+    """Return unique operation ids: the handler's name, on a clash with the plugin, then with words of the address."""
     names = [route.handler.__name__ for _, route, _ in found]
-    clash = Counter(names)
-    names = [f"{f[0]}_{name}" if clash[name] > 1 else name for f, name in zip(found, names, strict=True)]
-    clash = Counter(names)
-    places = ["_".join([route.method.lower(), *re.findall(r"\w+", route.path)]) for _, route, _ in found]
-    return [f"{n}_{place}" if clash[n] > 1 else n for n, place in zip(names, places, strict=True)]
+    longer = [f"{plugin}_{name}" for (plugin, _, _), name in zip(found, names, strict=True)]
+    for words in ([], [_thing(route) for _, route, _ in found], [_place(route) for _, route, _ in found]):
+        with_words = [f"{n}_{w}" for n, w in zip(longer, words, strict=True)] if words else longer
+        clash = Counter(names)
+        names = [more if clash[n] > 1 else n for n, more in zip(names, with_words, strict=True)]
+    return names
+
+
+def _thing(route: Route) -> str:
+    named = [part for part in route.path.split("/") if part and "{" not in part]
+    return re.sub(r"\W", "_", named[-1]) if named else "root"
+
+
+def _place(route: Route) -> str:
+    return "_".join([route.method.lower(), *re.findall(r"\w+", route.path)])
+
+
+def _used(paths: Any, definitions: Mapping[str, Doc]) -> dict[str, Doc]:
+    """Return what the paths refer to, by name: a query's model is spread over parameters and not needed itself."""
+    used: dict[str, Doc] = {}
+    waiting: list[Any] = [paths]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict):
+            waiting += part.values()
+            name = str(part.get("$ref")).rpartition("/")[2]
+            if name in definitions and name not in used:
+                used[name] = definitions[name]
+                waiting.append(definitions[name])
+    return dict(sorted(used.items()))
 
 
 def _order(item: Found) -> tuple[str, str, str]:
@@ -99,7 +161,9 @@ def _has_schema(wanted: Wanted) -> bool:
 
 
 def _together(wanted: list[Wanted]) -> tuple[dict[Any, Doc], dict[str, Doc]]:
-    schemas, shared = TypeAdapter.json_schemas(wanted, ref_template="#/components/schemas/{model}")
+    schemas, shared = TypeAdapter.json_schemas(
+        wanted, ref_template="#/components/schemas/{model}", schema_generator=_Untitled
+    )
     return {key: schema for (key, _), schema in schemas.items()}, shared.get("$defs", {})
 
 
@@ -111,7 +175,7 @@ def _operation(
     operation: Doc = {
         "tags": [plugin],
         "summary": route.summary or first or route.handler.__name__.replace("_", " "),
-        "parameters": _parameters(route, schemas.get((*place, "query"), {}), definitions),
+        "parameters": _parameters(route, schemas, definitions),
         "responses": {
             str(status): answer for status, answer in sorted(_responses(route, plan, schemas).items())
         },
@@ -128,17 +192,35 @@ def _operation(
     return operation
 
 
-def _parameters(route: Route, query: Doc, definitions: Mapping[str, Doc]) -> list[Doc]:
+def _parameters(route: Route, schemas: Mapping[Any, Doc], definitions: Mapping[str, Doc]) -> list[Doc]:
+    place = (route.path, route.method)
     found: list[Doc] = [
         {"name": name, "in": "path", "required": True, "schema": _TEXT}
         for name in re.findall(r"\{(\w*)\}", route.path)
     ]
-    model = definitions[query["$ref"].rpartition("/")[2]] if "$ref" in query else query
+    model = _followed(schemas.get((*place, "query"), {}), definitions)
     found += [
         {"name": name, "in": "query", "required": name in model.get("required", ()), "schema": schema}
         for name, schema in model.get("properties", {}).items()
     ]
+    body = _followed(schemas.get((*place, "body"), {}), definitions)
+    found += [{"name": name, "in": "header", "schema": _TEXT} for name in _headers(route, body)]
     return [*found, _KEY_PARAMETER] if route.idempotent and route.method in _WRITES else found
+
+
+def _followed(schema: Doc, definitions: Mapping[str, Doc]) -> Doc:
+    return definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
+def _headers(route: Route, body: Doc) -> list[str]:
+    """Return the headers that such a route reads: what has a revision, is a file, or is a stream."""
+    told = {
+        "If-Match": route.method in ("PATCH", "PUT") and "rev" in body.get("properties", {}),
+        "If-None-Match": _UNCHANGED in route.also,
+        "Last-Event-ID": route.produces == "text/event-stream",
+        "Range": _PARTIAL in route.also,
+    }
+    return [name for name, read in told.items() if read]
 
 
 def _responses(route: Route, plan: RoutePlan, schemas: Mapping[Any, Doc]) -> dict[int, Doc]:
@@ -148,7 +230,7 @@ def _responses(route: Route, plan: RoutePlan, schemas: Mapping[Any, Doc]) -> dic
     if schema and plan.paged:
         page = {"items": schema, "nextCursor": {"type": ["string", "null"]}}
         schema = {"type": "object", "required": list(page), "properties": page}
-    done: Doc = {"description": "Done"}
+    done: Doc = {}
     gives = route.handler.__annotations__.get("return")
     silent = route.status == _NO_CONTENT or _MOVED <= route.status < _BAD
     silent |= route.produces == _JSON and gives in _NOTHING
@@ -156,21 +238,29 @@ def _responses(route: Route, plan: RoutePlan, schemas: Mapping[Any, Doc]) -> dic
         done["content"] = {route.produces: {"schema": schema} if schema else {}}
     status = _NO_CONTENT if silent and not schema and route.status == _OK else route.status
     good = dict.fromkeys([status, *(s for s in route.also if s < _BAD)], done)
+    answers = {s: _refused(s) for s in _refusals(route, plan)} | good
+    return {s: {"description": HTTPStatus(s).phrase} | ({} if s in _BARE else a) for s, a in answers.items()}
+
+
+def _refused(status: int) -> Doc:
     problem = {"$ref": "#/components/schemas/Problem"}
-    bad: Doc = {"description": "Refused", "content": {"application/problem+json": {"schema": problem}}}
-    return dict.fromkeys(_refusals(route, plan), bad) | good
+    told = {_TOO_MANY: list(_LIMITS), _UNAVAILABLE: ["Retry-After"]}.get(status, [])
+    headers = {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in told}} if told else {}
+    return {**headers, "content": {"application/problem+json": {"schema": problem}}}
 
 
 def _refusals(route: Route, plan: RoutePlan) -> set[int]:
     write, named = route.method in _WRITES, route.permission not in (PUBLIC, SIGNED_IN)
     return (
         {429, 503, *(s for s in route.also if s >= _BAD)}
-        | ({401} if route.permission != PUBLIC else set())
-        | ({403} if named else set())
+        # 403 too: an API key may lack the scope
+        | ({401, 403} if route.permission != PUBLIC else set())
         | ({404} if named or "{" in route.path else set())
         # also a line that is too long to read
         | ({400} if write or plan.query or "{" in route.path else set())
         | ({409} if write else set())
+        | ({502} if write and route.idempotent else set())  # nobody knows what became of the first request
+        | ({504} if route.deadline_s != 0 else set())
         | ({413, 415} if plan.body or route.media != (_JSON,) else set())
         | ({422} if plan.body or plan.query else set())
     )

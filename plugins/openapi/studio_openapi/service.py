@@ -22,7 +22,8 @@ class OpenApi:
 
     def document(self) -> Doc:
         """Return it as it is now, on a platform that has started or not."""
-        return build_openapi(self._ctx.routes, title="Studio", version=API_VERSION)
+        server = self._ctx.config.server.public_url or "/"
+        return build_openapi(self._ctx.routes, title="Studio", version=API_VERSION, server=server)
 
     @cached_property
     def rendered(self) -> bytes:

@@ -31,7 +31,7 @@ async def read_tale(request):
 
 def context(access, others=()):
     services = Services()
-    services.auth = Auth()
+    services.auth, services.settings = Auth(), Settings()
     ctx = PluginContext("openapi", services, OpenApiSettings(access=access), get_logger("openapi"))
     services.routes = lambda: [*others, *(("openapi", route) for route in Plugin().register_routes(ctx))]
     return ctx

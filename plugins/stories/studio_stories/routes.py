@@ -55,11 +55,11 @@ def _stories(file_limit: int) -> Iterator[Route]:
         "GET", f"{STORY}/versions", h.list_versions, READ, returns=VersionPublic, many=True, load=load
     )
     restore = f"{STORY}/versions/{{version}}/restore"
-    yield Route("POST", restore, h.restore_version, WRITE, returns=one, load=load)
-    yield Route("GET", f"{STORY}/tree", h.get_tree, READ, returns=StoryTree, load=load)
-    yield Route("GET", f"{STORY}/export", h.export_story, READ, load=load, produces="*/*")
+    yield Route("POST", restore, h.restore_version, WRITE, returns=one, load=load, also=(422,))
+    yield Route("GET", f"{STORY}/tree", h.get_tree, READ, returns=StoryTree, load=load, also=(304,))
+    yield Route("GET", f"{STORY}/export", h.export_story, READ, load=load, produces="*/*", also=(304,))
     start = f"{STORY}/breakdown"
-    started = partial(Route, "POST", status=202, also=(200,), returns=BreakdownStarted)
+    started = partial(Route, "POST", status=202, also=(200, 402), returns=BreakdownStarted)
     yield started(start, h.start_breakdown, WRITE, load=load)
 
 

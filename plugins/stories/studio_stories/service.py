@@ -136,7 +136,7 @@ class StoryService:
         where = {"_id": doc["_id"], "rev": doc["rev"]}
         updated = await self.ctx.database[collection].find_and_update(where, update)
         if updated is None:
-            raise ConflictError("Somebody changed this at the same moment. Reload it.", code="rev_conflict")
+            raise ConflictError("Somebody changed this at the same moment. Reload it.", code="stale_revision")
         return updated
 
     def log(
@@ -339,7 +339,7 @@ class StoryService:
             where = {"_id": shot_id, "rev": shot["rev"]}
             if updated := await self.ctx.database["shots"].find_and_update(where, change):
                 return with_status(updated)
-        raise ConflictError("The shot is being edited all the time; try again.", code="rev_conflict")
+        raise ConflictError("The shot is being edited all the time; try again.", code="stale_revision")
 
     async def clear_current(self, shot_id: str, slot: str, asset_id: str) -> bool:
         """Empty a slot if it still points at `asset_id`."""

@@ -31,7 +31,7 @@ def check_rev(doc: Doc, rev: int | None) -> None:
     if rev is not None and rev != doc["rev"]:
         raise ConflictError(
             f"Somebody changed this meanwhile: you edited revision {rev}, it is {doc['rev']} now. Reload it.",
-            code="rev_conflict",
+            code="stale_revision",
             rev=doc["rev"],
         )
 

@@ -40,7 +40,7 @@ async def test_edit_on_another_revision_is_a_conflict(client):
     path = f"/api/stories/{story['id']}"
     assert (await client.patch(path, {"title": "A", "rev": 1})).status == 200
     answer = await client.patch(path, {"title": "B"}, headers={"If-Match": '"1"'})
-    assert (answer.status, answer.json["code"], answer.json["rev"]) == (409, "rev_conflict", 2)
+    assert (answer.status, answer.json["code"], answer.json["rev"]) == (409, "stale_revision", 2)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ ROUTES = [
         pages.get_file,
         PUBLIC,
         produces="application/octet-stream",
+        also=(304,),
         rate="none",
     ),
 ]

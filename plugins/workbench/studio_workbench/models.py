@@ -88,11 +88,23 @@ class RenderRequest(Model):
     burn_subtitles: bool = True
 
 
+class JobRow(Model):
+    """A job under way."""
+
+    id: str
+    kind: str
+    state: str
+    progress: dict[str, Any]
+    target: dict[str, Any]
+    batch_id: str | None = None
+    created_at: int
+
+
 class RenderStarted(Model):
     """The render job, and what the film will lack."""
 
     job_id: str
-    job: dict[str, Any]
+    job: JobRow
     timeline_id: str
     missing_panels: list[str]
     missing_voices: list[str]
@@ -157,18 +169,6 @@ class RenderRow(Model):
     rendered_at: int
     render_asset_id: str
     duration_ms: int
-
-
-class JobRow(Model):
-    """A job under way."""
-
-    id: str
-    kind: str
-    state: str
-    progress: dict[str, Any]
-    target: dict[str, Any]
-    batch_id: str | None = None
-    created_at: int
 
 
 class Dashboard(Model):

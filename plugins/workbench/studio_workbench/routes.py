@@ -37,6 +37,7 @@ ROUTES = [
         "asset:generate",
         returns=m.RenderStarted,
         status=202,
+        also=(402,),
         load=h.load_timeline,
     ),
     Route(
@@ -49,7 +50,7 @@ ROUTES = [
         READ,
         load=h.load_timeline,
         produces="*/*",
-        also=(409,),
+        also=(206, 304, 409, 416),
         deadline_s=0,
     ),
 ]

@@ -96,6 +96,13 @@ async def test_render_without_shots_says_to_break_down(world, story):
     assert (answer.status, answer.json["code"]) == (409, "no_shots")
 
 
+async def test_render_tells_its_job_in_the_words_of_every_other_answer(world, story):
+    await story.batch("panels")
+    timeline = await make(world, story)
+    job = (await world.post(f"{TIMELINES}/{timeline['id']}/render")).json["job"]
+    assert set(job) == {"id", "kind", "state", "progress", "target", "batchId", "createdAt"}
+
+
 async def test_render_stores_every_format(world, story):
     timeline = await rendered(world, story)
     assert sorted(timeline["outputs"]) == ["ass", "edl", "fcpxml", "mp4", "otio", "srt", "vtt"]
