@@ -88,3 +88,9 @@ def test_vtt_escapes_markup():
 
 def test_srt_of_nobody_speaking_is_empty():
     assert to_srt([]).strip() == ""
+
+
+@pytest.mark.parametrize(("text", "encoding"), [("حالا.", -1), ("שלום", -1), ("Now.", 1)])
+def test_right_to_left_lines_are_set_from_the_right(text, encoding):
+    subtitles = pysubs2.SSAFile.from_string(to_ass(line_cues(0, line(text)), 1280, 720))
+    assert subtitles.styles["Default"].encoding == encoding

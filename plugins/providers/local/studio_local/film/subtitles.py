@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +21,9 @@ FONT = "DejaVu Sans"
 LINE_CHARACTERS = 42
 """Longest subtitle line. Source: the usual limit of broadcasters' style guides."""
 _LINES = 2
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_DIRECTION_OF_TEXT = -1
+"""Style encoding with which libass takes a line's direction from its letters. Source: libass, ass_types.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,8 @@ def to_ass(cues: Sequence[Cue], width: int, height: int) -> str:
     subtitles.info |= {"PlayResX": str(width), "PlayResY": str(height), "WrapStyle": "0"}
     subtitles.info["ScaledBorderAndShadow"] = "yes"
     subtitles.styles["Default"] = _style(height)
+    if any(_RIGHT_TO_LEFT.search(cue.text) for cue in cues):
+        subtitles.styles["Default"].encoding = _DIRECTION_OF_TEXT
     return subtitles.to_string("ass")
 
 
