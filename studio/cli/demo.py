@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
@@ -41,6 +42,7 @@ async def run_demo(story: Path | None, out: Path, scenes: str, url: str | None) 
     console = Console(stderr=False)
     try:
         path, data = _read(story)
+        _check_writable(out)
         async with AsyncExitStack() as stack:
             base = url.rstrip("/") if url else await stack.enter_async_context(own_server())
             session = await stack.enter_async_context(ClientSession(timeout=ClientTimeout(120)))
@@ -77,6 +79,20 @@ def _read(story: Path | None) -> tuple[Path, bytes]:
         raise DemoError(f"{path} cannot be read: {error.strerror}.{hint}") from None
 
 
+def _check_writable(out: Path) -> None:
+    """Write into the folder, or into what it will be made in: a film that cannot be kept is not begun."""
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    try:
+        with TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise DemoError(_unwritable(out, error)) from None
+
+
+def _unwritable(path: Path, error: OSError) -> str:
+    return f"{path} cannot be written: {error.strerror}. Name another folder with --out."
+
+
 class Demo:
     """One film, stage by stage."""
 
@@ -93,6 +109,8 @@ class Demo:
         with self._stage("import", 1) as stage:
             story = await self._import(path, data, scenes)
             stage.set(1, story["title"])
+        for warning in story["warnings"]:
+            self._progress.console.print(f"  {warning}", highlight=False, markup=False)
         project_id = story["projectId"]
         listening = asyncio.create_task(self._listen(project_id))
         try:
@@ -100,6 +118,9 @@ class Demo:
             for kind in ("panels", "voices", "music"):
                 await self._batch(story, project_id, kind, scenes)
             timeline = await self._film(story, project_id, scenes)
+        except (asyncio.CancelledError, DemoError):
+            await self._give_up(project_id)
+            raise
         finally:
             listening.cancel()
         return await self._save(timeline, path, out)
@@ -128,6 +149,18 @@ class Demo:
     async def _delete(self, project_id: str) -> None:
         with suppress(DemoError, ClientError, TimeoutError):  # the first failure is the one to tell
             await self._api.call("DELETE", f"/api/workbench/projects/{project_id}")
+
+    async def _give_up(self, project_id: str) -> None:
+        """Cancel what has not ended: the next command's server would go on with it before its own work."""
+        with suppress(DemoError, ClientError, TimeoutError):  # what stopped us is the thing to tell
+            cancelled = await self._api.call("POST", "/api/assetGen/jobs/cancel", {"projectId": project_id})
+            jobs = await self._jobs(project_id)
+            under_way = [job["id"] for job in jobs if job["state"] not in DONE]
+            for job_id in under_way:
+                with suppress(DemoError):  # it has just ended
+                    await self._api.call("POST", f"/api/assetGen/jobs/{job_id}/cancel")
+            if count := cancelled["cancelled"] + len(under_way):
+                self._progress.console.print(f"Stopped: {count} jobs are cancelled.", highlight=False)
 
     async def _listen(self, project_id: str) -> None:
         async for event, _ in self._api.events(project_id):
@@ -159,16 +192,17 @@ class Demo:
         return timeline
 
     async def _save(self, timeline: dict[str, Any], path: Path, out: Path) -> list[Path]:
-        try:
-            out.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a client with nothing else to do
-        except OSError as error:
-            raise DemoError(
-                f"{out} cannot be made: {error.strerror}. Name another folder with --out."
-            ) from None
         name = re.sub(r"[^\w.-]+", "-", path.stem) or "film"
         files = [out / f"{name}.{kind}" for kind in FORMATS]
-        for kind, file in zip(FORMATS, files, strict=True):
-            await self._api.download(f"/api/workbench/timelines/{timeline['id']}/export", file, format=kind)
+        at = out
+        try:
+            out.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a client with nothing else to do
+            for kind, at in zip(FORMATS, files, strict=True):
+                await self._api.download(f"/api/workbench/timelines/{timeline['id']}/export", at, format=kind)
+        except ClientError:  # some of them are OSErrors too
+            raise
+        except OSError as error:
+            raise DemoError(_unwritable(at, error)) from None
         return files
 
     async def _finish(
@@ -200,14 +234,18 @@ class Demo:
             for job_id in known:
                 known[job_id] = await self._api.call("GET", f"/api/assetGen/jobs/{job_id}")
             return
-        cursor: dict[str, str] = {}
+        known |= {job["id"]: job for job in await self._jobs(project_id, batchId=batch_id)}
+
+    async def _jobs(self, project_id: str, **more: str) -> list[dict[str, Any]]:
+        """Return all jobs of a project, page by page."""
+        found: list[dict[str, Any]] = []
+        query = {"projectId": project_id, "limit": "200", **more}
         while True:
-            query = {"projectId": project_id, "batchId": batch_id, "limit": "200"} | cursor
             page = await self._api.call("GET", "/api/assetGen/jobs?" + urlencode(query))
-            known |= {job["id"]: job for job in page["items"]}
+            found += page["items"]
             if not page["nextCursor"]:
-                return
-            cursor = {"cursor": page["nextCursor"]}
+                return found
+            query["cursor"] = page["nextCursor"]
 
     def _stage(self, name: str, total: int | None) -> Stage:
         return Stage(self._progress, name, total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import email
 import email.policy
 import os
@@ -38,12 +39,24 @@ async def own_server() -> AsyncIterator[str]:
     with LOG.open("wb") as log:  # noqa: ASYNC230 - once, before anything else runs
         environ = os.environ | {"STUDIO_SERVER__PORT": str(port), "STUDIO_AUTH__OTP_INTERVAL_S": "0"}
         command = (sys.executable, "-m", "studio", "serve")
-        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, env=environ)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=log, stderr=log, env=environ, preexec_fn=_end_with_parent,
+            start_new_session=True,  # Ctrl-C is for the command, which stops the server when it is done with it
+        )  # fmt: skip
     try:
         await _ready(f"http://127.0.0.1:{port}", process)
         yield f"http://127.0.0.1:{port}"
     finally:
         await _stop(process)
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to stop this process when the command is killed. Source: prctl(2), PR_SET_PDEATHSIG.
+
+    A server that nobody knows of would keep the folder's database and refuse the next command.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 async def _ready(base: str, process: asyncio.subprocess.Process) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,82 @@ async def test_scenes_that_the_story_does_not_have_are_refused_at_the_import(ins
         assert wanted in err
         assert "breakdown" not in out
     assert await projects(installation) == []
+
+
+async def test_folder_that_cannot_be_written_is_said_before_the_work(installation, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for out in ("file", "file/film"):
+        code, told, err = await demo(installation, "--story", str(STORY), "--out", out)
+        assert (code, err.count("studio demo: ")) == (1, 1), (told, err)
+        assert f"{out} cannot be written" in err
+        assert "--out" in err
+        assert told == ""
+    assert not (tmp_path / ".studio").exists()
+
+
+async def test_film_that_cannot_take_its_place_is_said_without_a_traceback(installation, tmp_path):
+    await installation.start()
+    (tmp_path / "film" / "one.mp4").mkdir(parents=True)
+    (tmp_path / "one.txt").write_text("A dog sleeps on the roof.")
+    code, out, err = await demo(
+        installation, "--url", installation.base, "--story", "one.txt", "--out", "film"
+    )
+    assert (code, "Traceback" in out + err) == (1, False)
+    assert "film/one.mp4 cannot be written: Is a directory." in err
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+async def test_server_of_a_killed_demo_ends_and_gives_the_folder_back(installation):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "studio", "demo", "--story", str(STORY), cwd=installation.folder,
+        env=installation.environ, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    async with asyncio.timeout(120):
+        pids = []
+        while len(pids) < 2:
+            await asyncio.sleep(0.05)
+            with suppress(FileNotFoundError, KeyError, ValueError):
+                pids = [installation.server_pid(name) for name in ("database", "cache")]
+        process.kill()
+        await process.wait()
+        while any(map(alive, pids)):
+            await asyncio.sleep(0.05)
+
+
+async def test_interrupted_demo_cancels_what_had_not_ended(installation):
+    await installation.start()
+    async with ClientSession(timeout=ClientTimeout(30)) as session, asyncio.timeout(120):
+        nobody = Client(session, installation.base, installation.folder / ".studio" / "outbox")
+        client = await nobody.sign_in("demo@studio.example")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "studio", "demo", "--url", installation.base, "--story", str(STORY),
+            cwd=installation.folder, env=installation.environ, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        while (await jobs(client)).count("succeeded") < 3:
+            await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, _ = await process.communicate()
+        assert re.search(rb"Stopped: \d+ jobs are cancelled", out)
+        while not set(await jobs(client)) <= {"succeeded", "cancelled"}:
+            await asyncio.sleep(0.05)
+        assert "cancelled" in await jobs(client)
+
+
+async def jobs(client):
+    """Return the states of all jobs of the client's projects."""
+    states = []
+    for project in (await client.get("/api/workbench/projects?limit=100")).json["items"]:
+        page = (await client.get(f"/api/assetGen/jobs?projectId={project['id']}&limit=200")).json
+        states += [job["state"] for job in page["items"]]
+    return states
 
 
 async def projects(installation):

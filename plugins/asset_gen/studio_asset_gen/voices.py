@@ -232,7 +232,7 @@ class VoiceService:
                 slot = f"voice:{line['id']}"
                 take = (shot.get("current") or {}).get(slot)
                 if take and line["character_id"] == after["character_id"]:
-                    await stories.set_current(shot["_id"], slot, take, basis="voice_changed")
+                    await stories.set_current(shot["_id"], slot, take, basis="", why="voice_changed")
 
     def _log(self, actor: Actor, setting: Doc) -> None:
         about = {"type": "voice_setting", "id": setting["_id"], "name": setting["name"]}

@@ -131,6 +131,7 @@ async def test_put_makes_the_characters_lines_stale_and_no_others(world, story):
     await story.read()
     assert await story.stale() == [("voices", story.line_slot(1)), ("voices", story.line_slot(2))]
     marked = {slot for shot in story.shots for slot in shot["stale"]}
+    assert {mark["reason"] for shot in story.shots for mark in shot["stale"].values()} == {"voice_changed"}
     assert marked == {story.line_slot(1), story.line_slot(2)}
 
 

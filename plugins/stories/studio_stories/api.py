@@ -78,10 +78,19 @@ class Stories(Protocol):
         """Return a hash of what a take in `slot` is made from; equal hashes need no new take."""
         ...
 
-    async def set_current(self, shot_id: str, slot: str, asset_id: str, *, basis: str | None = None) -> Doc:
+    async def set_current(
+        self,
+        shot_id: str,
+        slot: str,
+        asset_id: str,
+        *,
+        basis: str | None = None,
+        why: str = "changed_while_generating",
+    ) -> Doc:
         """Point a slot at an asset and clear its stale mark, in one atomic update; returns the shot.
 
-        With the `basis` the take was made from, a shot that changed meanwhile gets its mark instead.
+        With the `basis` the take was made from, a shot that changed meanwhile gets its mark instead, which
+        says `why`.
         """
         ...
 

@@ -325,14 +325,22 @@ class StoryService:
         location = await self.ctx.database["locations"].get(shot["location_id"] or "")
         return prompt_of(shot, scene, cast, location, times_of(scenes)[scene["_id"]])
 
-    async def set_current(self, shot_id: str, slot: str, asset_id: str, *, basis: str | None = None) -> Doc:
+    async def set_current(
+        self,
+        shot_id: str,
+        slot: str,
+        asset_id: str,
+        *,
+        basis: str | None = None,
+        why: str = "changed_while_generating",
+    ) -> Doc:
         """Point a slot at an asset and clear its mark, in one update; see `Stories.set_current`."""
         for _ in range(_ATTEMPTS):
             shot = await self.shot(shot_id)
             _check_slot(shot, slot)
             change: Doc = {"$set": {f"current.{slot}": asset_id}}
             if basis is not None and basis != basis_of(shot, slot):
-                seen = marks({"current": {slot: asset_id}}, [slot], "changed_while_generating", now_ms())
+                seen = marks({"current": {slot: asset_id}}, [slot], why, now_ms())
                 change["$set"] |= seen
             else:
                 change["$unset"] = {f"stale.{slot}": ""}

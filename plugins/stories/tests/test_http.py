@@ -58,6 +58,25 @@ async def test_bad_upload_says_what_to_do(client, data, status, code):
     assert (answer.status, answer.json["code"]) == (status, code)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INT. A - DAY\n\nBO\n" + "One more word. " * 5000,
+        "INT. A - DAY\n\n" + "Rain and wind. " * 5000,
+        f"INT. A - DAY\n\n@{'Bo ' * 200}\n({'low ' * 200})\nHi.\n",
+        f"INT. A - DAY\n\nBO ({'V.O. ' * 200})\nHi.\n",
+        f".{'A LONG PLACE ' * 200}\n\nRain.\n",
+    ],
+    ids=["speech", "action", "name", "extension", "heading"],
+)
+async def test_whatever_is_too_long_can_be_shown_and_broken_down(client, text):
+    path = f"/api/stories/{(await story_of(client, text))['id']}"
+    assert (await client.get(f"{path}/tree")).status == 200
+    assert (await client.post(f"{path}/breakdown", {})).status == 202
+    await client.wait_for(path, lambda found: found["status"] == "ready")
+    assert (await client.get(f"{path}/tree")).json["shots"]
+
+
 async def test_story_of_another_user_is_not_found(client, server):
     story = await story_of(client)
     stranger = await server.sign_in("stranger@example.org")

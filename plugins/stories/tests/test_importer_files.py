@@ -5,7 +5,8 @@ import codecs
 import pytest
 
 from studio import InvalidInputError, PayloadTooLargeError
-from studio_stories.importer import parse_story, to_fdx
+from studio_stories.importer import parse_story, to_fdx, to_fountain
+from studio_stories.importer.assemble import LONGEST_TEXT
 from studio_stories.importer.decode import detect
 from studio_stories.importer.language import language_of
 
@@ -209,3 +210,104 @@ def test_prose_exchange_alternates_speakers():
     text = '"One," said Ann.\n\n"Two," said Bob.\n\n"Three."\n\n"Four."'
     spoken = [e.character for e in prose(text).scenes[0].elements]
     assert spoken == ["ANN", "BOB", "ANN", "BOB"]
+
+
+PLAY = """THE TWO FRIENDS
+
+A kitchen. Evening.
+
+ANNA: Did you lock the door?
+BEN: (nervous) I think so,
+but who knows.
+(A knock.)
+ANNA (softly): Listen.
+
+The door opens. Note: it was never locked.
+"""
+
+
+def heard(text: str, name: str = "a.txt"):
+    scenes = parse(text.encode(), name).scenes
+    return [
+        (e.character, e.parenthetical, e.text)
+        for scene in scenes
+        for e in scene.elements
+        if e.kind == "dialogue"
+    ]
+
+
+def test_play_is_heard_line_by_line():
+    assert heard(PLAY) == [
+        ("ANNA", "", "Did you lock the door?"),
+        ("BEN", "nervous", "I think so, but who knows."),
+        ("ANNA", "softly", "Listen."),
+    ]
+    story = parse(PLAY.encode(), "a.txt")
+    assert story.title == "THE TWO FRIENDS"
+    assert [e.text for e in story.scenes[0].elements if e.kind == "action"] == [
+        "A kitchen. Evening.",
+        "A knock.",
+        "The door opens. Note: it was never locked.",
+    ]
+
+
+def test_play_may_have_names_in_small_letters_or_without_case():
+    assert heard("Anna: Hello.\nBen: Hi.") == [("Anna", "", "Hello."), ("Ben", "", "Hi.")]
+    assert heard("小梅：你来吗？\n李明（轻声）：好。") == [("小梅", "", "你来吗？"), ("李明", "轻声", "好。")]  # noqa: RUF001 - Chinese has its own marks
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Note: it rained.\n\nIt went on for days. Nobody came.\n\nNobody called.\n\nNote: it stopped.",
+        "See HTTP://example.org and\nHTTP://example.com for more.",
+        "ONE TWO THREE FOUR FIVE: a list.\nONE TWO THREE FOUR SIX: another.",
+    ],
+)
+def test_colon_alone_makes_no_play(text):
+    assert heard(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("»Gleich«, sagte Jonas. »Ich komme.«", [("JONAS", "", "Gleich. Ich komme.")]),
+        ("„Wer da?“, fragte Klara.", [("KLARA", "", "Wer da?")]),
+        ("« Où es-tu ? » demanda Claire.", [("CLAIRE", "", "Où es-tu ?")]),
+        ("— Je suis ici, répondit Paul. Viens vite !", [("PAUL", "", "Je suis ici. Viens vite !")]),
+        ("—Aquí —dijo Juan—. Ven rápido.", [("JUAN", "", "Aquí. Ven rápido.")]),
+        ("—¿Dónde? —preguntó María.", [("MARÍA", "", "¿Dónde?")]),
+        ("「すぐ行く」と太郎は答えた。", [("VOICE", "", "すぐ行く")]),
+    ],
+)
+def test_prose_is_quoted_as_its_language_prints_it(text, expected):
+    assert heard(text) == expected
+
+
+def test_german_nouns_are_no_characters():
+    text = "Im Haus war das Licht aus. Er sah das Licht und das Haus nicht.\n\n„Ja“, sagte Jonas.\n"
+    assert [c.name for c in parse(text.encode(), "a.txt").characters] == ["JONAS"]
+
+
+def test_speech_longer_than_a_voice_speaks_goes_on_in_the_next():
+    said = " ".join(f"This is sentence number {n}." for n in range(1000))
+    text = f"INT. STAGE - NIGHT\n\n{said}\n\nACTOR\n(slowly)\n{said}\n"
+    story = parse(text.encode())
+    elements = story.scenes[0].elements
+    for kind in ("action", "dialogue"):
+        parts = [e.text for e in elements if e.kind == kind]
+        assert " ".join(parts) == said
+        assert all(len(part) <= LONGEST_TEXT and part.endswith(".") for part in parts)
+    assert [e.parenthetical for e in elements if e.kind == "dialogue"][:2] == ["slowly", ""]
+    assert parse(to_fountain(story).encode()) == story
+
+
+def test_text_without_any_place_to_cut_is_cut():
+    story = parse(("INT. A - DAY\n\nBO\n" + "字" * (LONGEST_TEXT * 2 + 1) + "\n").encode())
+    assert [len(e.text) for e in story.scenes[0].elements] == [LONGEST_TEXT, LONGEST_TEXT, 1]
+
+
+def test_scene_of_too_many_paragraphs_names_the_scene():
+    with pytest.raises(PayloadTooLargeError, match=r"INT\. A - DAY") as caught:
+        parse(("INT. A - DAY\n\n" + "He waits.\n\n" * 1001).encode())
+    assert caught.value.code == "story_too_long"

@@ -21,6 +21,8 @@ _RATE, _PITCH = 1, 3
 _EVENT_END, _EVENT_WORD = 0, 1
 _BUFFER_MS = 200
 _FEMALE = 2
+_UNSPOKEN_MS = 1000
+"""How long a line of which nothing is spoken ("...") lasts."""
 
 
 class _Voice(ctypes.Structure):
@@ -131,6 +133,10 @@ def speak(payload: dict[str, Any]) -> dict[str, Any]:
     speaker.speak(text, payload["voice"], payload["rate"], payload["pitch"])
     if not speaker.samples:
         raise RejectedInputError("There is nothing to say in this text.", "text")
+    if not speaker.words:
+        speaker.samples.extend(
+            bytes(max(0, speaker.sample_rate * 2 * _UNSPOKEN_MS // 1000 - len(speaker.samples)))
+        )
     with wave.open(payload["out"], "wb") as file:
         file.setparams((1, 2, speaker.sample_rate, 0, "NONE", "not compressed"))
         file.writeframes(bytes(speaker.samples))
@@ -142,7 +148,8 @@ def timed_words(text: str, events: list[tuple[int, int, int]], length_ms: int) -
     """Join the engine's word events to the text's words, punctuation included.
 
     The engine splits "don't-know" and speaks "42" as several words: what begins inside one written word is
-    that word's. What it does not speak (a lone dash) belongs to the word before.
+    that word's. What it does not speak (a lone dash) belongs to the word before. A text of which it speaks
+    nothing ("...") is one word of silence.
     """
     spans = _spans(text)
     heard: dict[int, int] = {}
@@ -151,6 +158,8 @@ def timed_words(text: str, events: list[tuple[int, int, int]], length_ms: int) -
         if index is not None:
             heard.setdefault(index, min(start_ms, length_ms))
     starts = sorted(heard)
+    if not starts:
+        return [{"text": " ".join(text.split()), "start_ms": 0, "end_ms": length_ms}] if spans else []
     words = []
     for index, after in zip(starts, [*starts[1:], len(spans)], strict=True):
         begin = spans[0][0] if index == starts[0] else spans[index][0]

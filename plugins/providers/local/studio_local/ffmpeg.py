@@ -82,6 +82,12 @@ class Ffmpeg:
         self.judge(code, said)
         return said
 
+    async def warnings(self, arguments: Sequence[str], *, cwd: Path) -> str:
+        """Run as `run` does and return the warnings too."""
+        code, said = await self._execute(["-y", *arguments], cwd, level="warning")
+        self.judge(code, said)
+        return said
+
     def judge(self, code: int, said: str) -> None:
         """Raise what an exit code and the words before it mean; nothing for 0."""
         if code == 0:

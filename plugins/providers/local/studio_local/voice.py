@@ -26,6 +26,9 @@ PEOPLE = ("f1", "f2", "f3", "f4", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m7"
 """The engine's variants that sound like persons, offered with every language; the rest can be named."""
 OTHER_SCRIPTS = frozenset({"en-shaw"})
 """Voices that read an alphabet in which no script is written."""
+_SAME_AS = {"zh": "cmn"}
+"""Languages that the engine calls by another name: texts say "zh", the engine lists Mandarin as "cmn"."""
+_WRITTEN_AS = {engine: usual for usual, engine in _SAME_AS.items()}
 _RATES = range(80, 451)
 _PITCHES = range(101)
 _LONGEST = 5000
@@ -83,8 +86,9 @@ class LocalVoiceGenerator(LocalGenerator[VoiceRequest]):
         bases, variants = await self._catalogue()
         name = request.voice or request.language
         base, _, variant = name.partition("+")
-        if base.lower() in bases and (not variant or variant in variants):
-            voice = bases[base.lower()]["identifier"]
+        known = _SAME_AS.get(base.lower(), base.lower())
+        if known in bases and (not variant or variant in variants):
+            voice = bases[known]["identifier"]
             return f"{voice}+{variant}" if variant else voice
         close = ", ".join(_close_to(name.lower(), bases, variants))
         message = f"The voice {name!r} does not exist. Close to it: {close}."
@@ -120,4 +124,5 @@ def _close_to(name: str, bases: Iterable[str], variants: Iterable[str]) -> list[
 
 def _info(voice_id: str, voice: dict[str, str], gender: str, tags: tuple[str, ...]) -> VoiceInfo:
     name = f"{voice['name']}, {tags[0]}" if tags else voice["name"]
-    return VoiceInfo(id=voice_id, name=name, language=voice["language"], gender=gender, tags=tags)
+    language = _WRITTEN_AS.get(voice["language"], voice["language"])
+    return VoiceInfo(id=voice_id, name=name, language=language, gender=gender, tags=tags)

@@ -11,6 +11,7 @@ from studio import WordTiming
 from studio_local.film.subtitles import (
     LINE_CHARACTERS,
     film_cues,
+    line_characters,
     line_cues,
     timed_words,
     to_ass,
@@ -69,9 +70,34 @@ def test_long_lines_become_several_cues_of_two_lines():
 
 
 def test_overlapping_lines_are_cut_at_the_next_start():
-    cues = film_cues([(0, line("first line here", 3000)), (2500, line("second", 1000))])
+    cues = film_cues([(0, line("first line here", 3000)), (2500, line("second", 1000))], 9000)
     assert cues[0].end_ms == 2500
     assert cues[1].start_ms == 2500
+
+
+@pytest.mark.parametrize(
+    ("size", "characters"), [((1280, 720), 42), ((720, 720), 24), ((720, 1280), 24), ((1920, 816), 42)]
+)
+def test_two_lines_fit_into_a_frame_of_any_shape(size, characters):
+    assert line_characters(*size) == characters
+    text = "I have been standing out here in the pouring rain for what feels like the better part of it"
+    cues = film_cues([(0, line(text, 9000))], 9000, characters)
+    subtitles = pysubs2.SSAFile.from_string(to_ass(cues, *size))
+    style = subtitles.styles["Default"]
+    for event in subtitles:
+        rows = event.plaintext.split("\n")
+        assert len(rows) <= 2
+        assert max(map(len, rows)) * 0.65 * style.fontsize <= size[0] - style.marginl - style.marginr + 1
+    assert style.fontsize >= 0.9 * min(size) / 18
+
+
+def test_short_cue_stands_a_second_where_there_is_room():
+    lines = [(0, line("No.", 340)), (600, line("Yes.", 400)), (5000, line("Hm.", 300))]
+    assert [(cue.start_ms, cue.end_ms) for cue in film_cues(lines, 9000)] == [
+        (0, 600), (600, 1600), (5000, 6000),
+    ]  # fmt: skip
+    assert film_cues(lines, 5500)[-1].end_ms == 5500
+    assert [cue.end_ms for cue in film_cues([(0, line("A longer one.", 2000))], 9000)] == [2000]
 
 
 def test_braces_and_backslashes_are_spoken_and_not_obeyed():
@@ -88,3 +114,9 @@ def test_vtt_escapes_markup():
 
 def test_srt_of_nobody_speaking_is_empty():
     assert to_srt([]).strip() == ""
+
+
+@pytest.mark.parametrize(("text", "encoding"), [("حالا.", -1), ("שלום", -1), ("Now.", 1)])
+def test_right_to_left_lines_are_set_from_the_right(text, encoding):
+    subtitles = pysubs2.SSAFile.from_string(to_ass(line_cues(0, line(text)), 1280, 720))
+    assert subtitles.styles["Default"].encoding == encoding

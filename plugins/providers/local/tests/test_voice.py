@@ -173,3 +173,20 @@ def test_unspoken_signs_belong_to_the_word_before():
     assert [(w["text"], w["start_ms"], w["end_ms"]) for w in words] == [
         ("— Yes —", 10, 200), ("and", 200, 300), ("42!", 300, 500),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["...", "—", "?!", "…"])
+async def test_line_of_signs_only_is_a_second_of_silence(warm, tools, text):
+    spoken = await tools.finished(LocalVoiceGenerator(warm), ask(f"signs{ord(text[0])}", text))
+    assert spoken.state == "succeeded", spoken.error
+    (file,) = spoken.files
+    assert file.duration_ms == 1000
+    assert [(word.text, word.start_ms, word.end_ms) for word in file.words] == [(text, 0, 1000)]
+
+
+async def test_chinese_is_spoken_by_mandarin(warm, tools):
+    provider = LocalVoiceGenerator(warm)
+    fitting = [voice.id for voice in await provider.voices() if voice.language.split("-")[0] == "zh"]
+    assert "cmn" in fitting
+    assert "yue" not in fitting
+    assert (await tools.finished(provider, ask("zh1", "你好", "zh+f1"))).state == "succeeded"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from studio import PayloadTooLargeError
 from studio_stories.importer.headings import split_heading
 from studio_stories.importer.model import (
+    MAX_ELEMENTS,
     MAX_SCENES,
     ParsedElement,
     ParsedScene,
@@ -20,6 +22,11 @@ from studio_stories.importer.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+LONGEST_TEXT = 2_000
+"""Longest paragraph or speech, in characters: two minutes of talk, and less than any voice refuses."""
+_LONGEST_NAME, _LONGEST_EXTENSION, _LONGEST_GESTURE = 200, 100, 500
+_SENTENCE_ENDS = re.compile(r"[.!?…]+[\"'”’»)]*\s|[。！？](?=.)", re.DOTALL)  # noqa: RUF001 - as in print
 
 
 @dataclass(slots=True)
@@ -55,7 +62,7 @@ class Assembler:
             if self.scenes:
                 self.scenes[-1].synopsis.append(one_line(token.text))
         elif token.kind == "transition":
-            if text := directed(token.text):
+            if text := directed(token.text)[:LONGEST_TEXT]:
                 self._append(ParsedElement("transition", text))
         elif text := _paragraph(token.text):
             self._append(ParsedElement("action", text))
@@ -68,14 +75,27 @@ class Assembler:
         self.scenes.append(_Open(token, self._prelude if not self.scenes else []))
 
     def _append(self, element: ParsedElement) -> None:
-        (self.scenes[-1].elements if self.scenes else self._prelude).append(element)
+        """Keep an element; what no shot and no voice could hold goes on in the next one."""
+        elements = self.scenes[-1].elements if self.scenes else self._prelude
+        first, *more = pieces(element.text)
+        elements.append(replace(element, text=first))
+        elements += [replace(element, text=text, parenthetical="", dual=False) for text in more]
+        if len(elements) > MAX_ELEMENTS:
+            name = one_line(self.scenes[-1].heading.text)[:80] if self.scenes else "before the first heading"
+            raise PayloadTooLargeError(
+                f"A scene has more than {MAX_ELEMENTS:,} paragraphs and speeches: {name}. "
+                "Divide it with scene headings.",
+                code="story_too_long",
+            )
 
     def _speak(self, token: Token) -> None:
         text, cue = spoken(token.text), self._cue
         if token.kind == "parenthetical":
-            self._parenthetical = "; ".join(filter(None, (self._parenthetical, text)))
+            gestures = "; ".join(filter(None, (self._parenthetical, text)))
+            self._parenthetical = gestures[:_LONGEST_GESTURE].rstrip()
         elif text and cue:
-            name, extension = neutral(one_line(cue.text)), neutral(one_line(cue.extension))
+            name = neutral(one_line(cue.text))[:_LONGEST_NAME].rstrip()
+            extension = neutral(one_line(cue.extension))[:_LONGEST_EXTENSION].rstrip()
             dual = cue.dual and not self._spoken
             self._append(ParsedElement("dialogue", text, name, self._parenthetical, extension, dual=dual))
             self._parenthetical, self._spoken = "", True
@@ -89,6 +109,19 @@ class Assembler:
 
 def _paragraph(text: str) -> str:
     return neutral("\n".join(filter(None, (one_line(line) for line in text.split("\n")))))
+
+
+def pieces(text: str) -> list[str]:
+    """Cut a text into pieces of at most `LONGEST_TEXT` characters: at ends of sentences, else between words."""
+    found = []
+    while len(text) > LONGEST_TEXT:
+        head = text[:LONGEST_TEXT]
+        ends = [end.end() for end in _SENTENCE_ENDS.finditer(head)]
+        cut = ends[-1] if ends else max(head.rfind(" "), head.rfind("\n")) + 1
+        cut = cut or LONGEST_TEXT
+        found.append(text[:cut].strip())
+        text = text[cut:].strip()
+    return [*found, text] if text or not found else found
 
 
 def assemble(tokens: Iterable[Token], length: int) -> tuple[ParsedScene, ...]:

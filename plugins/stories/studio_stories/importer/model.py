@@ -16,6 +16,8 @@ TokenKind = Literal["heading", "synopsis", "action", "cue", "parenthetical", "di
 MAX_SCRIPT_BYTES = 2_000_000
 """Longest script as UTF-8: a stored document holds 16 MB, and a version keeps the text and its scenes."""
 MAX_SCENES = 2_000
+MAX_ELEMENTS = 1_000
+"""Most paragraphs and speeches of a scene, as on the wire (`SceneCreate.elements`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from studio_stories.importer.headings import HEADING, join_heading
+from studio_stories.importer.language import language_of
 from studio_stories.importer.model import IntExt, Token, one_line
+from studio_stories.importer.play import Play
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,11 +114,17 @@ _TITLED = re.compile(
 _QUOTE = re.compile(
     r"“([^”]+)”|\"([^\"]+)\"|«\s*([^»]+?)\s*»|„([^“”]+)[“”]|(?<!\w)‘((?:[^’]|’(?=\w))+)’(?!\w)"  # noqa: RUF001 - as in print
 )
+_CORNERS = str.maketrans("「」『』", "“”“”")
+_TURNED = str.maketrans("«»", "»«")
 _NAME = r"(?:(?:Mr|Mrs|Ms|Dr|Miss)\.?\s)?[^\W\d_a-z][\w'’-]+"  # noqa: RUF001 - prose has typographic marks
 _SAYS = (
     r"(?:said|says|asked|asks|whispered|whispers|replied|replies|answered|answers|"
     r"shouted|shouts|cried|called|calls|murmured|muttered|added|told|yelled|"
-    r"sighed|laughed|began|continued|went on|repeated|admitted|breathed)"
+    r"sighed|laughed|began|continued|went on|repeated|admitted|breathed|"
+    r"sagte|fragte|flüsterte|antwortete|rief|schrie|murmelte|erwiderte|meinte|"
+    r"dit|demanda|répondit|murmura|cria|ajouta|chuchota|"
+    r"dijo|preguntó|respondió|contestó|gritó|susurró|murmuró|añadió|"
+    r"disse|chiese|rispose|gridò|sussurrò)"
 )
 _WHO = rf"(?:{_NAME}|[Hh]e|[Ss]he|[Tt]hey)"
 _AFTER = re.compile(rf"^\s*,?\s*(?:{_SAYS}\s+({_WHO})|({_WHO})\s+{_SAYS})\b")
@@ -125,6 +133,7 @@ _ATTRIBUTION = re.compile(rf"(?:{_SAYS}\s+{_WHO}|{_WHO}\s+{_SAYS})[.,:]?")
 _CLOSING = re.compile(
     rf"[”\"»’]\s*,?\s*(?:{_SAYS}\s+({_NAME})|({_NAME})\s+{_SAYS})\b"  # noqa: RUF001 - as in print
 )
+_TOLD = re.compile(rf",?\s+({_SAYS}(?:-\w+)?\s+{_NAME})[.,]?(?=\s|$)")
 _PRONOUNS = frozenset({"he", "she", "they"})
 _NO_NAMES = frozenset(
     [
@@ -212,11 +221,22 @@ class ProseText:
 
 def read_prose(text: str) -> ProseText:
     """Read prose: scenes begin at headings, breaks (`***`), shifts of time, and after `LONG_SCENE` words."""
+    play, text = Play(text), _quoted(text)
     blocks = list(_blocks(text))
-    title = _take_title(blocks)
-    scenes = [scene for scene in _scenes(blocks) if scene.paragraphs]
+    title = "" if blocks and play.speaks(blocks[0][1]) else _take_title(blocks)
+    scenes = [scene for scene in _scenes(blocks, play) if scene.paragraphs]
     names = _names(text)
-    return ProseText(title, list(_Teller(names).tell(scenes)), [name.upper() for name in names])
+    return ProseText(title, list(_Teller(names, play).tell(scenes)), [name.upper() for name in names])
+
+
+def _quoted(text: str) -> str:
+    """Write the quotes of other languages as those that `_QUOTE` knows, character for character.
+
+    German and Danish print guillemets the other way round, »so«; Chinese and Japanese have corners.
+    """
+    text = text.translate(_CORNERS)
+    first = re.search("[«»]", text)
+    return text.translate(_TURNED) if first and first[0] == "»" else text
 
 
 def _blocks(text: str) -> Iterator[tuple[int, str]]:
@@ -242,7 +262,7 @@ def _chapter(line: str) -> bool:
     return bool(match and match["chapter"])
 
 
-def _scenes(blocks: list[tuple[int, str]]) -> list[_Scene]:
+def _scenes(blocks: list[tuple[int, str]], play: Play) -> list[_Scene]:
     scenes: list[_Scene] = [_Scene(blocks[0][0] if blocks else 0)]
     for at, block in blocks:
         head, _, rest = block.partition("\n")
@@ -254,7 +274,8 @@ def _scenes(blocks: list[tuple[int, str]]) -> list[_Scene]:
             if rest.strip():
                 scenes[-1].paragraphs.append(rest)
         else:
-            if scenes[-1].paragraphs and (_SHIFT.match(block) or _full(scenes[-1], block)):
+            told = not play.speaks(block)
+            if scenes[-1].paragraphs and told and (_SHIFT.match(block) or _full(scenes[-1], block)):
                 scenes.append(_Scene(at))
             scenes[-1].paragraphs.append(block)
     return scenes
@@ -270,14 +291,16 @@ def _names(text: str) -> list[str]:
     known = [name for name in speakers if name not in _NO_NAMES and name not in {"He", "She", "They"}]
     found = Counter(name for name in _MIDDLE_NAME.findall(text) if name not in _NO_NAMES)
     spoken = {word for name in known for word in name.split()}
+    if language_of(text) == "de":  # every noun has a capital
+        return known
     return known + [name for name, count in found.items() if count > 1 and name not in spoken]
 
 
 class _Teller:
     """Tells scenes as tokens and remembers what carries over: the place, the time, the last two speakers."""
 
-    def __init__(self, names: list[str]) -> None:
-        self._names = names
+    def __init__(self, names: list[str], play: Play) -> None:
+        self._names, self._play = names, play
         self._location = "SOMEWHERE"
         self._side: IntExt = "INT"
         self._time = "DAY"
@@ -288,7 +311,10 @@ class _Teller:
             yield Token("heading", self._heading(scene), at=scene.at)
             self._speakers = []
             for paragraph in scene.paragraphs:
-                yield from self._paragraph(one_line(paragraph))
+                if self._play.speaks(paragraph):
+                    yield from self._play.tell(paragraph)
+                else:
+                    yield from self._paragraph(one_line(paragraph))
 
     def _heading(self, scene: _Scene) -> str:
         if HEADING.match(scene.name):
@@ -302,6 +328,7 @@ class _Teller:
         return join_heading(self._side, self._location, self._time)
 
     def _paragraph(self, text: str) -> Iterator[Token]:
+        text = _dashed(text)
         quotes = list(_QUOTE.finditer(text))
         if not quotes:
             yield Token("action", text)
@@ -333,6 +360,17 @@ class _Teller:
         return self._speakers[0] if self._speakers else UNKNOWN_SPEAKER
 
 
+def _dashed(text: str) -> str:
+    """Put speech that begins with a dash into quotes: "—Ven —dijo Ana—. Ya.", "— Viens, dit Ana. Vite !"."""
+    if not re.match(r"[—–]\s*[^\W\d_]|[—–]\s*[¿¡]", text):  # noqa: RUF001 - either dash is used
+        return text
+    parts = re.split(r"\s*[—–]\s*", text[1:].strip())  # noqa: RUF001 - as above
+    if len(parts) == 1 and (told := _TOLD.search(parts[0])):
+        parts = [parts[0][: told.start()], told[1], parts[0][told.end() :].strip()]
+    marked = [part if odd % 2 else f"“{part.lstrip('.,; ')}”" for odd, part in enumerate(parts)]
+    return " ".join(part for part in marked if part != "“”")
+
+
 def _word(words: str, text: str) -> re.Match[str] | None:
     return re.search(rf"\b(?:{words})\b", text, re.IGNORECASE)
 
@@ -344,8 +382,8 @@ def _speech(speaker: str, text: str) -> Iterator[Token]:
 
 def _continued(speech: str, more: str) -> str:
     """Join the two halves of a speech that "he said" has split."""
-    if speech.endswith(",") and more[:1].isupper():
-        speech = f"{speech[:-1]}."
+    if speech and speech[-1] not in ".!?…—" and more[:1].isupper():
+        speech = f"{speech.rstrip(',')}."
     return f"{speech} {more}".strip()
 
 

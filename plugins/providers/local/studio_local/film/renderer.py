@@ -20,7 +20,7 @@ from studio_local.film.segments import (
     timescale,
 )
 from studio_local.film.sound import levelled_music, levelled_voice, mix
-from studio_local.film.subtitles import film_cues, to_ass, to_srt, to_vtt
+from studio_local.film.subtitles import film_cues, line_characters, to_ass, to_srt, to_vtt
 from studio_local.film.timing import TimedShot, global_lines, lay_out, total_ms
 from studio_local.jobs import Job, LocalGenerator, Outcome
 from studio_local.runtime import LocalRuntime, runtime_of
@@ -175,7 +175,8 @@ class LocalFilmRenderer(LocalGenerator[FilmRequest]):
     async def _papers(self, render: _Render) -> list[Path]:
         """Write subtitles and time lines into the scratch folder; return their paths."""
         frame = render.frame
-        cues = film_cues(global_lines(render.timed))
+        characters = line_characters(frame.width, frame.height)
+        cues = film_cues(global_lines(render.timed), total_ms(render.timed), characters)
         texts = {"srt": to_srt(cues), "vtt": to_vtt(cues), "ass": to_ass(cues, frame.width, frame.height)}
         for suffix, text in texts.items():
             (render.scratch / f"film.{suffix}").write_text(text, encoding="utf-8")

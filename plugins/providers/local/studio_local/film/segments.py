@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from studio_local.files import link, replacing_later
 from studio_local.film.cache import content_key, used
-from studio_local.film.subtitles import film_cues, to_ass
+from studio_local.film.letters import shown
+from studio_local.film.subtitles import film_cues, line_characters, to_ass
 
 if TYPE_CHECKING:
     from studio_local.film.timing import TimedShot
@@ -38,7 +39,8 @@ class Frame:
 
 def segment_subtitles(timed: TimedShot, frame: Frame) -> str:
     """Return the shot's subtitles in its own time, as ASS; "" when nobody speaks."""
-    cues = film_cues((line.start_ms, line) for line in timed.shot.lines)
+    lines = ((line.start_ms, line) for line in timed.shot.lines)
+    cues = film_cues(lines, timed.duration_ms, line_characters(frame.width, frame.height))
     return to_ass(cues, frame.width, frame.height) if cues else ""
 
 
@@ -87,8 +89,9 @@ async def make_segment(
     filters: list[str] = []
     if recipe["subtitles"]:
         link(folder / "fonts", FONTS)
-        (folder / "shot.ass").write_text(recipe["subtitles"], encoding="utf-8")
-        filters.append("subtitles=shot.ass:fontsdir=fonts")
+        if subtitles := await shown(recipe["subtitles"], folder, runtime.ffmpeg):
+            (folder / "shot.ass").write_text(subtitles, encoding="utf-8")
+            filters.append("subtitles=shot.ass:fontsdir=fonts")
     if timed.shot.clip:
         await _film_clip(timed, frame, filters, folder, runtime)
     else:

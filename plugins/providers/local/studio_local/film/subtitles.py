@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pysubs2
@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 FONT = "DejaVu Sans"
 LINE_CHARACTERS = 42
 """Longest subtitle line. Source: the usual limit of broadcasters' style guides."""
+SHORTEST_MS = 1000
+"""How long a subtitle stands at least. Source: style guides of broadcasters, 5/6 s to 1 s."""
 _LINES = 2
+_FEWEST_CHARACTERS = 24
+_WIDE = 16 / 9
+_LETTER_EM = 0.65
+"""How wide a letter of the bold font is, in its size; rather too much than too little."""
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_DIRECTION_OF_TEXT = -1
+"""Style encoding with which libass takes a line's direction from its letters. Source: libass, ass_types.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,7 @@ class Cue:
 
     words: tuple[WordTiming, ...]
     speaker: str = ""
+    characters: int = LINE_CHARACTERS
 
     @property
     def start_ms(self) -> int:
@@ -63,28 +73,40 @@ def timed_words(line: FilmLine) -> list[WordTiming]:
     return _spread(tokens, first, max(last, first + len(tokens)))
 
 
-def line_cues(start_ms: float, line: FilmLine) -> list[Cue]:
-    """Cut a line into cues of at most two lines of 42 characters, each shown while it is spoken."""
+def line_characters(width: int, height: int) -> int:
+    """Return the longest subtitle line of a frame: 42 when it is wide, 24 when it is square or upright."""
+    return max(_FEWEST_CHARACTERS, min(LINE_CHARACTERS, round(LINE_CHARACTERS * width / height / _WIDE)))
+
+
+def line_cues(start_ms: float, line: FilmLine, characters: int = LINE_CHARACTERS) -> list[Cue]:
+    """Cut a line into cues of at most two lines of so many characters, each shown while it is spoken."""
     words = [_moved(word, start_ms) for word in timed_words(line)]
     cues: list[Cue] = []
     while words:
-        size = _fitting(words)
-        cues.append(Cue(tuple(words[:size]), line.speaker))
+        size = _fitting(words, characters)
+        cues.append(Cue(tuple(words[:size]), line.speaker, characters))
         words = words[size:]
     return cues
 
 
-def film_cues(lines: Iterable[tuple[float, FilmLine]]) -> list[Cue]:
-    """Return the cues of all lines, in order, none overlapping the next."""
+def film_cues(
+    lines: Iterable[tuple[float, FilmLine]], until_ms: float, characters: int = LINE_CHARACTERS
+) -> list[Cue]:
+    """Return the cues of all lines, in order, none overlapping the next or the end at `until_ms`.
+
+    One that is spoken faster than it is read stands on while there is room.
+    """
     cues = sorted(
-        (cue for start, line in lines for cue in line_cues(start, line)), key=lambda cue: cue.start_ms
+        (cue for start, line in lines for cue in line_cues(start, line, characters)),
+        key=lambda cue: cue.start_ms,
     )
-    return [_cut(cue, after.start_ms) for cue, after in pairwise(cues)] + cues[-1:]
+    limits = [*(after.start_ms for after in cues[1:]), int(until_ms)][: len(cues)]
+    return [_cut(_held(cue, limit), limit) for cue, limit in zip(cues, limits, strict=True)]
 
 
 def to_srt(cues: Sequence[Cue]) -> str:
     """Return SubRip text."""
-    return _file(cues, lambda cue: _wrapped(cue.text)).to_string("srt")
+    return _file(cues, _wrapped).to_string("srt")
 
 
 def to_vtt(cues: Sequence[Cue]) -> str:
@@ -98,17 +120,21 @@ def to_ass(cues: Sequence[Cue], width: int, height: int) -> str:
     subtitles = _file(cues, _karaoke)
     subtitles.info |= {"PlayResX": str(width), "PlayResY": str(height), "WrapStyle": "0"}
     subtitles.info["ScaledBorderAndShadow"] = "yes"
-    subtitles.styles["Default"] = _style(height)
+    subtitles.styles["Default"] = _style(width, height)
+    if any(_RIGHT_TO_LEFT.search(cue.text) for cue in cues):
+        subtitles.styles["Default"].encoding = _DIRECTION_OF_TEXT
     return subtitles.to_string("ass")
 
 
-def _style(height: int) -> pysubs2.SSAStyle:
+def _style(width: int, height: int) -> pysubs2.SSAStyle:
+    side = min(height / 8, width * 0.07)
+    room = (width - 2 * side) / (line_characters(width, height) * _LETTER_EM)
     return pysubs2.SSAStyle(
-        fontname=FONT, fontsize=height / 18, bold=True,
+        fontname=FONT, fontsize=min(height / 18, room), bold=True,
         primarycolor=pysubs2.Color(255, 255, 255), secondarycolor=pysubs2.Color(196, 202, 212),
         outlinecolor=pysubs2.Color(12, 14, 18), backcolor=pysubs2.Color(0, 0, 0, 120),
-        outline=max(1.5, height / 300), shadow=1,
-        marginl=int(height / 8), marginr=int(height / 8), marginv=int(height / 14),
+        outline=max(1.5, min(height, width) / 300), shadow=1,
+        marginl=int(side), marginr=int(side), marginv=int(height / 14),
     )  # fmt: skip
 
 
@@ -136,12 +162,13 @@ def _plain(text: str) -> str:
     return text.replace("\\", "/").replace("{", "(").replace("}", ")")
 
 
-def _wrapped(text: str) -> str:
-    return "\\N".join(textwrap.wrap(_plain(text), LINE_CHARACTERS, break_long_words=False)) or _plain(text)
+def _wrapped(cue: Cue) -> str:
+    text = _plain(cue.text)
+    return "\\N".join(textwrap.wrap(text, cue.characters, break_long_words=False)) or text
 
 
 def _wrapped_words(parts: list[str], cue: Cue) -> str:
-    lines = textwrap.wrap(cue.text, LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(cue.text, cue.characters, break_long_words=False, break_on_hyphens=False)
     counts = [len(line.split()) for line in lines]
     rows: list[str] = []
     for count in counts:
@@ -170,18 +197,26 @@ def _moved(word: WordTiming, by_ms: float) -> WordTiming:
     return WordTiming(text=word.text, start_ms=start, end_ms=end)
 
 
+def _held(cue: Cue, limit_ms: int) -> Cue:
+    """Keep a short cue on the screen for `SHORTEST_MS`, or until the next one comes."""
+    end = min(cue.start_ms + SHORTEST_MS, limit_ms)
+    if end <= cue.end_ms:
+        return cue
+    return replace(cue, words=(*cue.words[:-1], cue.words[-1].model_copy(update={"end_ms": end})))
+
+
 def _cut(cue: Cue, limit_ms: int) -> Cue:
     """Shorten a cue so that the next one finds the screen empty."""
     if cue.end_ms <= limit_ms or limit_ms <= cue.words[-1].start_ms:
         return cue
-    return Cue((*cue.words[:-1], cue.words[-1].model_copy(update={"end_ms": limit_ms})), cue.speaker)
+    return replace(cue, words=(*cue.words[:-1], cue.words[-1].model_copy(update={"end_ms": limit_ms})))
 
 
-def _fitting(words: Sequence[WordTiming]) -> int:
+def _fitting(words: Sequence[WordTiming], characters: int) -> int:
     """Return how many of the words fit into one cue; at least one."""
     for size in range(len(words), 1, -1):
         text = " ".join(word.text for word in words[:size])
-        if len(textwrap.wrap(text, LINE_CHARACTERS, break_long_words=False)) <= _LINES:
+        if len(textwrap.wrap(text, characters, break_long_words=False)) <= _LINES:
             return size
     return 1
 
