@@ -47,7 +47,8 @@ _sink: ErrorLog | None = None
 def register_secret(value: str) -> None:
     """Never let `value` reach a log line, nor the password in it if it is an address; 8 characters or more."""
     password = value.partition("://")[2].rpartition("@")[0].partition(":")[2]
-    for secret in (value, quote(value, safe=""), password, unquote(password)):
+    # Whatever is wrong with an address: "://" must stay, behind it the passwords of others are found.
+    for secret in (value.removesuffix("://"), quote(value, safe=""), password, unquote(password)):
         if len(secret) >= 8 and secret not in _registered:  # noqa: PLR2004 - shorter ones are common words
             # The longest first, so that a secret which is part of another leaves nothing of it.
             _registered[:] = sorted([*_registered, secret], key=len, reverse=True)

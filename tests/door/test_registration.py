@@ -181,7 +181,8 @@ def test_check_builds_the_models_that_a_start_leaves_to_the_first_request(door, 
     """
     body = f"@hookimpl\ndef register_routes(self, ctx):\n    return {routes}"
     door.plugin("bad", body, before=before, prefixes=["/api/bad"])
-    for name, value in (door.environ | {"STUDIO_PLUGINS__ENABLED": "bad"}).items():
+    more = {"STUDIO_PLUGINS__ENABLED": "bad", "STUDIO_DATABASE__URL": "mongodb://127.0.0.1:1"}
+    for name, value in (door.environ | more).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
         check()

@@ -54,6 +54,12 @@ def test_secret_that_is_part_of_another_leaves_nothing_of_it(lines):
     assert lines()[0]["event"] == "***"
 
 
+def test_an_address_without_anything_in_it_hides_no_other_ones_user(lines):
+    register_secret("mongodb://")
+    get_logger("test").info("mongodb://ann:hunter2@db/x")
+    assert lines()[0]["event"] == "mongodb://***@db/x"
+
+
 def test_what_lies_too_deep_is_named_and_not_shown(lines):
     deep = {"password": "hunter2"}
     for _ in range(8):
