@@ -30,6 +30,13 @@ async def test_job_that_nobody_rang_for_is_found(world):
     assert (await world.job(job_id))["state"] == "submitted"
 
 
+async def test_job_of_another_version_hides_no_other(world):
+    strange, job_id = await world.submit(), await world.submit()
+    await world.jobs._store.jobs.update(strange, {"$unset": {"priority": ""}})
+    world.clock.ms += 2_000
+    assert set(await world.scan()) == {strange, job_id}
+
+
 async def test_due_poll_is_found(world):
     job_id = await world.submit()
     await world.step(job_id)
