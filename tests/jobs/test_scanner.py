@@ -73,6 +73,16 @@ async def test_paused_queue_keeps_queued_jobs_and_ends_those_under_way(world):
     assert (await world.job(waiting))["state"] == "submitted"
 
 
+async def test_paused_queue_stays_so_in_a_process_that_starts(world):
+    job_id = await world.submit()
+    await world.jobs.pause()
+    other = world.process("b")
+    await other.start()
+    await other.step(job_id)
+    await other.stop()
+    assert (await world.job(job_id))["state"] == "queued"
+
+
 async def test_doorbell_runs_polls_before_new_jobs_of_any_priority():
     seen, leave = [], asyncio.Event()
 
