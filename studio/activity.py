@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from studio.boundary import contained
 from studio.database import Collection, Index
-from studio.errors import ConflictError, DeadlineExceededError, StudioError, UnavailableError
+from studio.errors import ConflictError, DeadlineExceededError, UnavailableError
 from studio.model import Doc, new_id, now_ms
+from studio.plugins.state import reason_of
 from studio.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -147,17 +149,16 @@ class Activity:
                 self._queue.popleft()
                 if refused:
                     self.dropped += 1
-                    log.error("activity_lost", action=document["action"], error=refused.detail)
+                    log.error("activity_lost", action=document["action"], error=reason_of(refused))
                 else:
                     self._dispatcher.notify("activity_recorded", document)
 
-    async def _store(self, batch: list[Doc]) -> StudioError | None:
-        """Return why the database refuses the batch for good; raises while it is away."""
-        try:
+    async def _store(self, batch: list[Doc]) -> Exception | None:
+        """Return why the batch can never be stored; raises while the database is away."""
+        with contained() as failed:  # whatever an activity holds, those behind it are stored
             await self._database[ACTIVITY_COLLECTION.name].insert_many(batch)
-        except AWAY:
-            raise
-        except StudioError as error:
-            # Alone and there already: an earlier try stored it before it was cut off.
-            return None if len(batch) == 1 and isinstance(error, ConflictError) else error
-        return None
+        if isinstance(failed.error, AWAY):
+            raise failed.error
+        # Alone and there already: an earlier try stored it before it was cut off.
+        known = len(batch) == 1 and isinstance(failed.error, ConflictError)
+        return None if known or not isinstance(failed.error, Exception) else failed.error

@@ -25,6 +25,8 @@ Environment = Literal["development", "test", "preview", "production"]
 PREFIX = "STUDIO_"
 _SHORT = {"MONGODB_URL": "STUDIO_DATABASE__URL", "REDIS_URL": "STUDIO_CACHE__URL"}
 _SWITCHES = {"STUDIO_ENV", "STUDIO_CONFIG_DIR", "STUDIO_TRACE_HOOKS"}
+_A_LETTER = 3
+"""What is no longer than this may be a part of any message's words, and is no secret."""
 _PLACE = re.compile(r"(\.\d+)+$")
 _PLACEHOLDER = re.compile(r"(?i)(change|your|replace|example|todo|xxx|<).*|secret|password|test|dev")
 
@@ -169,8 +171,9 @@ class Reader:
             return ""  # _check_keys has told, with a suggestion
         message = str(error["msg"])
         value = error.get("input")
-        if isinstance(value, str) and value:
-            message = message.replace(repr(value), "the value").replace(value, "the value")
+        if isinstance(value, str) and error["type"] != "string_pattern_mismatch":  # a pattern may hold a "*"
+            message = message.replace(repr(value), "the value")
+            message = message.replace(value, "the value") if len(value) > _A_LETTER else message
         section = str(error["loc"][0])
         owner = f", plugin {section}" if section in self.plugins else ""
         if error["type"] == "missing":

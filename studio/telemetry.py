@@ -37,7 +37,7 @@ _SECRET_KEY = re.compile(
 )
 _SECRET_TEXT = re.compile(
     r"(?i)(\b(?:bearer|basic) +|(?:^|[?&])[\w.-]*(?:token|secret|key|signature|passw(?:or)?d|code)=)"
-    r"[^\s\\\"'&,]+|(?<=://)[^/?#\s@\\\"']+(?=@)|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]+"
+    r"[^\s\\\"'&,]+|(?<=://)[^/?#\s@\\\"']+(?=@)|(?<![\w-])eyJ[\w-]{8,}\.[\w-]+\.[\w-]+"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _registered: list[str] = []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,6 +54,12 @@ def _refuse(name: str, folder: Path) -> None:
         check_manifest(name, Manifest(name), {KERNEL, *Settings.model_fields})
         if other := discover().get(name):
             raise PluginError(f"{other.describe()['distribution']} offers a plugin {name!r} already")
+        if not re.fullmatch("[a-z0-9]+(_[a-z0-9]+)*", name):
+            raise PluginError(
+                f"{name!r} gives no distribution's name: use single _, between letters or digits"
+            )
+        with suppress(PackageNotFoundError):
+            raise PluginError(f"{distribution(folder.name).name} is a distribution that is installed already")
         if folder.exists():
             raise PluginError(f"{folder} exists already")
     except PluginError as error:
@@ -74,12 +83,12 @@ def printed(kind: str) -> Iterator[tuple[str, str]]:
 def renamed(text: str, old: str, name: str) -> str:
     """Return `text` with the plugin's name in every way of writing it; hosts and distributions take no `_`."""
     dashed, camel = name.replace("_", "-"), name.title().replace("_", "")
-    for found, new in (
-        (f"studio-{old}", f"studio-{dashed}"),
-        (f"{old}.example", f"{dashed}.example"),
-        (old.title(), camel),
-        (old.upper(), name.upper()),
-        (old, name),
-    ):
-        text = text.replace(found, new)
-    return text
+    ways = {
+        f"studio-{old}": f"studio-{dashed}",
+        f"{old}.example": f"{dashed}.example",
+        old.title(): camel,
+        old.upper(): name.upper(),
+        old: name,
+    }
+    # At once: a name that has the page's in it ("moods") would be replaced again in what was written already.
+    return re.sub("|".join(map(re.escape, ways)), lambda found: ways[found[0]], text)

@@ -116,7 +116,7 @@ class Scanner:
         if not self._machine.paused:
             found += await self._due("queued", "queued", self._machine.lanes.full())
         for job in found:
-            await self._doorbell.enqueue(job["_id"], 0.0, job["priority"])
+            await self._doorbell.enqueue(job["_id"], 0.0, job.get("priority", 0))
 
     async def _due(self, state: Any, parked: str, full: Sequence[str]) -> list[Doc]:
         where: Doc = {"next_at": {"$gt": 0, "$lte": self._now()}, "state": state}

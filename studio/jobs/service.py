@@ -68,6 +68,8 @@ class Jobs(Orders):
     async def start(self) -> None:
         """Begin to work, or only to ring when this process is no worker."""
         step = self._beside if self._works else None
+        with suppress(StudioError):  # the scanner asks again; but a ring may come before it
+            self._machine.paused = await self.paused()
         await self._local.start(step)
         if self.backend is not None:
             await self.backend.start(step)

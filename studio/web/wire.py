@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, JsonValue
 from pydantic_core import PydanticUndefined, to_jsonable_python
@@ -36,7 +36,7 @@ class WireModel:
         decorators = model.__pydantic_decorators__
         if decorators.field_serializers or decorators.model_serializers:
             raise PluginError(f"{model.__name__}: a public model has no serializers; use a computed_field")
-        self.model, self.computed = model, model.model_computed_fields
+        self.model = model
         self.fields = model.model_fields
         self.stored = {name: "_id" if name == "id" else name for name in self.fields}
         public = {name: field for name, field in self.fields.items() if not field.exclude}
@@ -45,6 +45,10 @@ class WireModel:
         self.tags = {self.stored[name]: get_args(self.fields[name].annotation) for name in literal}
         _known[model] = self  # before its fields are looked at: models may be recursive
         self.below = [self._below(name, field.annotation) for name, field in public.items()]
+        self.computed = {
+            name: (field.alias or name, self._below(name, _returned(field)) or _unchanged)
+            for name, field in model.model_computed_fields.items()
+        }
 
     def _below(self, name: str, kind: Any) -> Converter | None:
         try:
@@ -54,10 +58,10 @@ class WireModel:
             raise PluginError(f"{self.model.__name__}.{name}: {error}") from error
 
     def __call__(self, document: Any) -> Any:
-        """Return the JSON value; what is no document passes unchanged."""
+        """Return the JSON value; what is neither a document nor several passes unchanged."""
         if not isinstance(document, dict):
             if not isinstance(document, BaseModel):
-                return document
+                return [self(one) for one in document] if isinstance(document, _SEVERAL) else document
             if type(document) is self.model:
                 return document.model_dump(mode="json", by_alias=True)
             document = vars(document)
@@ -71,7 +75,7 @@ class WireModel:
             whole = self.model.model_construct(
                 **{name: document[stored] for name, stored in self.stored.items()}
             )
-            out |= {field.alias or name: getattr(whole, name) for name, field in self.computed.items()}
+            out |= {alias: convert(getattr(whole, name)) for name, (alias, convert) in self.computed.items()}
         return out
 
     def matches(self, document: Any) -> bool:
@@ -135,14 +139,29 @@ def converter(kind: Any) -> Converter | None:
         return _union(kind, [found for member in arguments if (found := converter(member))])
     parts = [converter(part) for part in (arguments[:1] if origin is Annotated else arguments)]
     inner = parts.pop(-1 if origin in (dict, Mapping) else 0) if parts else None
-    if any(parts) or any(hasattr(origin or kind, mark) for mark in _OPAQUE):
+    if kind is Self or any(parts) or any(hasattr(origin or kind, mark) for mark in _OPAQUE):
         raise PluginError(f"{kind}: {_ADVICE}")
     if inner is None or origin is Annotated:
         return inner
+    # What an older schema stored in another shape, one for several or several for one, is filtered all the same.
     if origin in (dict, Mapping):
-        return lambda values: {k: inner(v) for k, v in values.items()} if isinstance(values, dict) else values
+        return lambda values: (
+            {k: inner(v) for k, v in values.items()} if isinstance(values, dict) else inner(values)
+        )
     several = each(inner)
-    return lambda values: several(values) if isinstance(values, _SEVERAL) else values
+    return lambda values: several(values) if isinstance(values, _SEVERAL) else inner(values)
+
+
+def _returned(field: Any) -> Any:
+    """Return what a computed field gives."""
+    if field.return_type is not PydanticUndefined:
+        return field.return_type
+    made = field.wrapped_property
+    return get_type_hints(getattr(made, "fget", None) or made.func, include_extras=True).get("return", Any)
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 def each(convert: Converter) -> Callable[[Any], list[Any]]:
@@ -156,8 +175,12 @@ def _union(kind: Any, members: list[Converter]) -> Converter | None:
     models = sorted((m for m in members if isinstance(m, WireModel)), key=lambda model: not model.tags)
     if len(models) != len(members) or sum(not model.tags for model in models) > 1:
         raise PluginError(f"{kind}: give each model of a union a Literal field that tells it from the others")
-    return lambda value: (
-        next((model(value) for model in models if model.matches(value)), None)
-        if isinstance(value, _DOCUMENT)
-        else value
-    )
+
+    def chosen(value: Any) -> Any:
+        if isinstance(value, _SEVERAL):
+            return [chosen(one) for one in value]
+        if not isinstance(value, _DOCUMENT):
+            return value
+        return next((model(value) for model in models if model.matches(value)), None)
+
+    return chosen

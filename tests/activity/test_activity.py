@@ -145,6 +145,18 @@ async def test_activity_that_can_never_be_stored_holds_up_no_other(house):
     assert activity.dropped == 1
 
 
+async def test_activity_that_breaks_the_writer_itself_holds_up_no_other(house):
+    activity, repository, dispatcher = house
+    for number in range(3):
+        activity.log_activity("p1", ANN, "story.created", params={"n": number})
+    repository.failures = [RecursionError(), RecursionError()]  # the batch, then the first of it
+    async with asyncio.timeout(10):
+        await activity.flush()
+    assert [d["params"]["n"] for d in repository.stored.values()] == [1, 2]
+    assert activity.dropped == 1
+    assert len(dispatcher.told) == 2
+
+
 async def test_activities_one_by_one_wait_for_a_database_that_goes_away(house):
     activity, repository, dispatcher = house
     for number in range(3):

@@ -31,6 +31,16 @@ def test_a_host_has_no_underscore(tmp_path):
     assert "https://api.shot-list.example" in made(tmp_path)["studio-shot-list/studio_shot_list/plugin.py"]
 
 
+@pytest.mark.parametrize(("name", "dashed"), [("moods", "moods"), ("mood_lumen", "mood-lumen")])
+def test_a_name_with_the_pages_in_it_is_written_once(tmp_path, name, dashed):
+    new_plugin.new_plugin(name, tmp_path)
+    new_plugin.new_plugin(name, tmp_path / "provider", provider=True)
+    files = made(tmp_path)
+    for folder in (f"studio-{dashed}", f"provider/studio-{dashed}"):
+        assert f'name = "studio-{dashed}"' in files[f"{folder}/pyproject.toml"]
+    assert f"https://api.{dashed}.example" in files[f"provider/studio-{dashed}/studio_{name}/plugin.py"]
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -39,6 +49,10 @@ def test_a_host_has_no_underscore(tmp_path):
         ("../up", "cannot be a plugin's name"),
         ("auth", "studio-auth offers a plugin 'auth' already"),
         ("mine", "studio-mine exists already"),
+        ("backend", "studio-backend is a distribution that is installed already"),
+        ("provider_local", "studio-provider-local is a distribution that is installed already"),
+        ("mood_", "gives no distribution's name"),
+        ("mood__board", "gives no distribution's name"),
     ],
 )
 def test_what_could_not_be_loaded_or_would_overwrite_is_refused(tmp_path, capsys, name, reason):

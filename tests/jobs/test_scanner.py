@@ -30,6 +30,13 @@ async def test_job_that_nobody_rang_for_is_found(world):
     assert (await world.job(job_id))["state"] == "submitted"
 
 
+async def test_job_of_another_version_hides_no_other(world):
+    strange, job_id = await world.submit(), await world.submit()
+    await world.jobs._store.jobs.update(strange, {"$unset": {"priority": ""}})
+    world.clock.ms += 2_000
+    assert set(await world.scan()) == {strange, job_id}
+
+
 async def test_due_poll_is_found(world):
     job_id = await world.submit()
     await world.step(job_id)
@@ -64,6 +71,16 @@ async def test_paused_queue_keeps_queued_jobs_and_ends_those_under_way(world):
     await world.jobs.pause(paused=False)
     assert await world.scan(other) == [waiting]
     assert (await world.job(waiting))["state"] == "submitted"
+
+
+async def test_paused_queue_stays_so_in_a_process_that_starts(world):
+    job_id = await world.submit()
+    await world.jobs.pause()
+    other = world.process("b")
+    await other.start()
+    await other.step(job_id)
+    await other.stop()
+    assert (await world.job(job_id))["state"] == "queued"
 
 
 async def test_doorbell_runs_polls_before_new_jobs_of_any_priority():

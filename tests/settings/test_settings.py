@@ -270,3 +270,12 @@ def test_plugin_runs_only_when_the_environment_allows_it(enabled, environment, a
 
 def test_disabled_plugin_never_runs():
     assert not PluginsSettings(enabled=["vendor"], disabled=["vendor"]).allows("vendor", "production")
+
+
+@pytest.mark.parametrize("value", ["*", "a", "https"])
+def test_a_message_keeps_its_words_where_a_value_is_a_part_of_them(value):
+    with pytest.raises(ConfigError) as told:
+        load_settings(environ={"STUDIO_WEB__CORS_ORIGINS": value, "STUDIO_SERVER__PORT": value})
+    assert "the value" not in str(told.value)
+    assert "^https?://" in str(told.value)
+    assert "valid integer" in str(told.value)

@@ -107,11 +107,12 @@ class Delivery:
         self._rung.clear()
 
     async def _deliver(self, mail: Doc, provider: Any) -> bool:
-        claim = {"_id": mail["_id"], "state": mail["state"], "next_at": mail["next_at"]}
-        if mail["attempts"] >= self._settings.tries:
+        claim = {"_id": mail["_id"], "state": mail.get("state"), "next_at": mail["next_at"]}
+        attempts = mail.get("attempts", 0)
+        if attempts >= self._settings.tries:
             return await self._bury(claim, mail)
         ends = self._clock() + int((provider.spec.deadline_s + MARGIN_S) * 1000)
-        taken = {"state": "sending", "next_at": ends, "token": new_id(), "attempts": mail["attempts"] + 1}
+        taken = {"state": "sending", "next_at": ends, "token": new_id(), "attempts": attempts + 1}
         if not await self._mails.update(claim, {"$set": taken}):
             return False  # another process was first
         change = await self._try(mail | taken, provider)
@@ -131,7 +132,11 @@ class Delivery:
                 message_id = await provider.send(letter, idempotency_key=mail["_id"])
         except TimeoutError:
             return self._again(mail, "The provider is too busy.", "provider_busy", 0.0)
-        except (ValueError, TemplateError) as error:  # stored by a release whose template was another one
+        except (
+            ValueError,
+            KeyError,
+            TemplateError,
+        ) as error:  # stored by another release, or for its template
             return self._ended_badly(mail, "failed", str(error), "template_changed")
         except StudioError as error:
             if BAD_REQUEST <= error.status < SERVER_ERROR and error.status != TOO_MANY:
@@ -166,4 +171,4 @@ class Delivery:
 
 
 def _named(mail: Doc) -> Doc:
-    return {"mail_id": mail["_id"], "template": mail["template"], "attempts": mail["attempts"]}
+    return {"mail_id": mail["_id"], "template": mail.get("template"), "attempts": mail.get("attempts", 0)}

@@ -254,6 +254,24 @@ async def test_mail_that_kills_its_process_is_buried(build_office):
     assert (found["state"], found["error_code"], office.post.calls) == ("dead", "process_died", 0)
 
 
+@pytest.mark.parametrize(
+    ("field", "ends"),
+    [
+        ("template", "failed"),
+        ("to", "failed"),
+        ("content", "failed"),
+        ("attempts", "sent"),
+        ("state", "sent"),
+    ],
+)
+async def test_mail_that_lacks_a_field_ends_and_the_others_go_on(office, field, ends):
+    strange = await office.enqueue()
+    await office.enqueue(key="k2")
+    await office.box.update(strange["_id"], {"$unset": {field: ""}})
+    await office.delivery.deliver_due()
+    assert [(await office.now(key))["state"] for key in ("k1", "k2")] == [ends, "sent"]
+
+
 async def test_mail_of_another_release_fails_with_its_reason_and_the_others_go_on(office):
     await office.enqueue()
     await office.enqueue(key="k2")

@@ -102,11 +102,12 @@ class Worker:
         found = await self._repository.find(where, sort=[("next_at", 1)], limit=PAGE, fields=self._fields)
         lanes: dict[str, Doc] = {}
         for document in found:
+            document.setdefault("lane", document["_id"])  # one of another version ends no loop of others
             lanes.setdefault(document["lane"], document)
         return list(lanes.values())
 
     async def _begin(self, found: Doc) -> bool:
-        seen = {name: found[name] for name in ("_id", "next_at", "attempts")}
+        seen = {name: found.get(name) for name in ("_id", "next_at", "attempts")}
         deaths = found.get("deaths", 0) + ("token" in found)
         if deaths >= DEATHS:  # there may be something in it that kills
             dead = {"state": "dead", "next_at": 0, "error": DIED, "error_code": "process_died"}
@@ -116,7 +117,8 @@ class Worker:
         taken = {"token": new_id(), "next_at": self._clock() + self._lease_ms, "deaths": deaths}
         if not await self._repository.update(seen, {"$set": taken, "$inc": {"attempts": 1}}):
             return False  # another process was first
-        task = self._ctx.spawn(self._work({**found, **taken, "attempts": found["attempts"] + 1}), "work")
+        attempts = found.get("attempts", 0) + 1
+        task = self._ctx.spawn(self._work(found | taken | {"attempts": attempts}), "work")
         self._running[found["lane"]] = task
         task.add_done_callback(lambda _: self._ended(found["lane"]))
         return True

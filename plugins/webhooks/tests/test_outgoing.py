@@ -69,6 +69,17 @@ async def test_event_is_delivered_signed_by_standard_webhooks(world):
     assert "the answer" not in repr(done), "what the other side says is kept nowhere"
 
 
+@pytest.mark.parametrize("field", ["attempts", "lane", "project_id"])
+async def test_delivery_of_another_version_holds_up_no_other(world, field):
+    await endpoint_of(world)
+    await happen(world, 1)
+    await happen(world, 2)
+    strange, usual = await world.house.deliveries.find({}, sort=[("_id", 1)])
+    await world.house.deliveries.update(strange["_id"], {"$unset": {field: ""}})
+    assert await deliver(world) == 2
+    assert (await world.house.deliveries.get(usual["_id"]))["state"] == "delivered"
+
+
 async def test_only_who_asked_in_this_project_is_told(world):
     await endpoint_of(world, "/all")
     await endpoint_of(world, "/jobs", types=["job.failed"])
