@@ -212,7 +212,7 @@ def test_documents_that_a_computed_field_gives_are_filtered():
         (dict[str, Voice], lambda one: [one]),
         (dict[str, list[Voice]], lambda one: {"a": one}),
     ],
-    ids=str,
+    ids=["a list", "a list of lists", "one", "a list of lists, too", "a list in a dict", "one in a dict"],
 )
 def test_a_document_in_another_shape_than_today_is_filtered_all_the_same(kind, nested):
     stored = {"voice_name": "a", "pitch_hz": 1, "api_key": "k"}
