@@ -10,9 +10,12 @@ import re
 from typing import TYPE_CHECKING
 
 from studio import WordTiming
+from studio_local.files import link
+from studio_local.film.segments import FONTS
 from studio_local.film.subtitles import Cue, to_ass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from studio_local.ffmpeg import Ffmpeg
@@ -23,20 +26,21 @@ _NOWHERE = re.compile(r"failed to find any fallback with glyph 0x([0-9A-Fa-f]+)"
 _JOINERS = "\u200d\ufe0f"
 
 
-async def shown(subtitles: str, folder: Path, ffmpeg: Ffmpeg) -> str:
-    """Return the ASS without the letters that cannot be shown; "" when these are most of the text.
+async def shown(subtitles: Sequence[str], folder: Path, ffmpeg: Ffmpeg) -> list[str]:
+    """Return a film's ASS without the letters that cannot be shown; "" where these are most of a text.
 
-    `folder` holds the link `fonts`. Texts in the shipped font's alphabets cost nothing.
+    libass is asked once for all of them; texts in the shipped font's alphabets cost nothing.
     """
-    rare = "".join(sorted(set(_RARE.findall(subtitles))))
+    rare = "".join(sorted(set(_RARE.findall("".join(subtitles)))))
     if not rare:
-        return subtitles
+        return list(subtitles)
+    link(folder / "fonts", FONTS)
     cue = Cue((WordTiming(text=rare, start_ms=0, end_ms=1000),))
     (folder / "letters.ass").write_text(to_ass([cue], 640, 360), encoding="utf-8")
     frame = ["-f", "lavfi", "-i", "color=s=640x360:r=1:d=1", "-vf", "subtitles=letters.ass:fontsdir=fonts"]
     said = await ffmpeg.warnings([*frame, "-frames:v", "1", "-f", "null", "-"], cwd=folder)
     missing = {int(code, 16) for code in _NOWHERE.findall(said)}
-    return _without(subtitles, missing) if missing else subtitles
+    return [_without(text, missing) if missing else text for text in subtitles]
 
 
 def _without(subtitles: str, missing: set[int]) -> str:

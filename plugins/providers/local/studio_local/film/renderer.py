@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from studio import MediaFile, ProviderRejectedError
 from studio_local.files import file_digest, joined, link, replacing_later, write_whole
 from studio_local.film.cache import content_key, prune
+from studio_local.film.letters import shown
 from studio_local.film.segments import (
     Frame,
     make_segment,
@@ -126,7 +127,8 @@ class LocalFilmRenderer(LocalGenerator[FilmRequest]):
     async def _pictures(self, render: _Render, group: asyncio.TaskGroup) -> list[Path]:
         """Return every shot's segment; equal shots share one."""
         cache = render.cache("segments")
-        recipes = await asyncio.to_thread(_recipes, render)
+        burnt = await shown(await asyncio.to_thread(_burnt, render), render.scratch, self._runtime.ffmpeg)
+        recipes = await asyncio.to_thread(_recipes, render, burnt)
         missing = {path for recipe in recipes if not (path := segment_path(cache, recipe)).exists()}
         threads = max(1, self._runtime.ffmpeg.processes // max(1, len(missing)))
         slots = asyncio.Semaphore(self._runtime.settings.processes)
@@ -262,16 +264,15 @@ def _publish(papers: Iterable[Path], film: Path) -> list[Path]:
     return list(targets)
 
 
-def _recipes(render: _Render) -> list[dict[str, Any]]:
+def _burnt(render: _Render) -> list[str]:
     burn = render.request.burn_subtitles
+    return [segment_subtitles(shot, render.frame) if burn else "" for shot in render.timed]
+
+
+def _recipes(render: _Render, burnt: list[str]) -> list[dict[str, Any]]:
     return [
-        segment_recipe(
-            shot,
-            render.frame,
-            file_digest(shot.shot.clip or shot.shot.panel),
-            segment_subtitles(shot, render.frame) if burn else "",
-        )
-        for shot in render.timed
+        segment_recipe(shot, render.frame, file_digest(shot.shot.clip or shot.shot.panel), subtitles)
+        for shot, subtitles in zip(render.timed, burnt, strict=True)
     ]
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from studio_local.files import link, replacing_later
 from studio_local.film.cache import content_key, used
-from studio_local.film.letters import shown
 from studio_local.film.subtitles import film_cues, line_characters, to_ass
 
 if TYPE_CHECKING:
@@ -89,9 +88,8 @@ async def make_segment(
     filters: list[str] = []
     if recipe["subtitles"]:
         link(folder / "fonts", FONTS)
-        if subtitles := await shown(recipe["subtitles"], folder, runtime.ffmpeg):
-            (folder / "shot.ass").write_text(subtitles, encoding="utf-8")
-            filters.append("subtitles=shot.ass:fontsdir=fonts")
+        (folder / "shot.ass").write_text(recipe["subtitles"], encoding="utf-8")
+        filters.append("subtitles=shot.ass:fontsdir=fonts")
     if timed.shot.clip:
         await _film_clip(timed, frame, filters, folder, runtime)
     else:
