@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import logging
 import os
 import sys
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,6 +75,28 @@ def load_fake():
 def worlds():
     """The module that runs asset_gen with fakes in a Studio; its fake providers are found under its name."""
     return loaded("asset_gen_world", "plugins/asset_gen/tests/world.py")
+
+
+@pytest.fixture
+def deaf_beats(monkeypatch):
+    """Return a function that makes the heartbeats of a repository lose a cancellation; it returns an event per beat."""
+
+    def make(repository, is_beat):
+        beats, update = asyncio.Queue(), repository.update
+
+        async def deaf(where, change, **options):
+            if is_beat(where, change):
+                beats.put_nowait(1)
+                with suppress(
+                    asyncio.CancelledError
+                ):  # as `wait_for` of Python 3.11 when its future is done already
+                    await asyncio.sleep(60)
+            return await update(where, change, **options)
+
+        monkeypatch.setattr(repository, "update", deaf)
+        return beats
+
+    return make
 
 
 def pytest_configure(config):

@@ -13,7 +13,6 @@ import resource
 import signal
 import sys
 import tempfile
-import textwrap
 import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
 from studio.testing.client import Client
+from studio.testing.installed import write_plugin
 from studio.testing.servers import Server, free_port, start_cache, start_database
 
 if TYPE_CHECKING:
@@ -140,15 +140,7 @@ class House:
     def install(self, name: str, source: str) -> None:
         """Have the servers find a plugin `name` with routes under `/name`; `source` is its module."""
         path = self.folder / "path"
-        info = path / f"{name}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (path / f"{name}_plugin.py").write_text(textwrap.dedent(source))
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        door = f"{name}_plugin:Plugin"
-        points = (
-            f"[studio.plugins]\n{name} = {door}\n[studio.prefixes]\n/{name} = {door}\n/api/{name} = {door}\n"
-        )
-        (info / "entry_points.txt").write_text(points)
+        write_plugin(path, name, source, prefixes=[f"/{name}", f"/api/{name}"])
         self.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
 
     def restart_database(self) -> None:

@@ -1,4 +1,4 @@
-"""kill -9 of one of two servers inside writes: `python bench/kill_server.py [--kills 200]`, three seconds a kill.
+"""kill -9 of one of two servers inside writes: `python bench/kill_server.py [--kills 200]`, some seven seconds a kill.
 
 Two `studio serve` on one database and one cache; the client goes to the other one when its own does not answer.
 In each round seven writes with an `Idempotency-Key` (project, story, scene, shot, character, location, prop) are

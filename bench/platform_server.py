@@ -30,29 +30,21 @@ from studio.app import Studio, running
 from studio.cli.connections import close_silent
 from studio.plugins.state import PluginState
 from studio.testing.client import Client
+from studio.testing.installed import offer
 from studio.testing.memory import InMemoryDatabase
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 HERE = Path(__file__).parent
-ENTRY_POINTS = """\
-[studio.plugins]
-bench = platform_plugin:Plugin
-
-[studio.prefixes]
-/bench = platform_plugin:Plugin
-"""
 EDITOR, OUTSIDER = "artist", "viewer"
 
 
 def install_plugin(folder: Path) -> None:
     """Make the bench plugin an installed distribution of this process."""
-    info = folder / "site" / "studio_bench-0.1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: studio-bench\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    sys.path.append(str(info.parent))
+    site = folder / "site"
+    offer(site, "bench", "platform_plugin:Plugin", prefixes=["/bench"], distribution="studio-bench")
+    sys.path.append(str(site))
 
 
 def variables(*, stored: bool) -> dict[str, str]:

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 
 from studio.cli.server import own_server
+from studio.testing.installed import offer
 from studio.testing.vendor import FakeVendor, FaultMode
 
 if TYPE_CHECKING:
@@ -43,13 +44,6 @@ HERE = Path(__file__).resolve().parent
 JOBS, IDLE_S, LONGEST_S = 50, 10.0, 60.0
 MORE_MIB, SLOWER, LATE_S = 20, 1.10, 1.0
 MODES: tuple[FaultMode, ...] = get_args(FaultMode)
-ENTRY_POINTS = """\
-[studio.plugins]
-bench = faults_plugin:Plugin
-
-[studio.prefixes]
-/bench = faults_plugin:Plugin
-"""
 
 
 class Vendor(FakeVendor):
@@ -105,11 +99,9 @@ async def vendor_process() -> AsyncIterator[str]:
 
 def install_plugin(folder: Path) -> None:
     """Make the bench plugin an installed distribution of the server's process."""
-    info = folder / "site" / "studio_bench-0.1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: studio-bench\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    os.environ["PYTHONPATH"] = f"{info.parent}{os.pathsep}{HERE}"
+    site = folder / "site"
+    offer(site, "bench", "faults_plugin:Plugin", prefixes=["/bench"], distribution="studio-bench")
+    os.environ["PYTHONPATH"] = f"{site}{os.pathsep}{HERE}"
 
 
 def family() -> dict[int, list[int]]:

@@ -19,7 +19,7 @@ from studio.health import HealthCheck
 from studio.hooks import StudioHooks, hookimpl
 from studio.http_client import HttpAnswer
 from studio.jobs.contract import (
-    ACTIVE, TERMINAL, CostDecision, CostHold, CostSettlement, JobBackend, JobKind, JobOrder,
+    ACTIVE, TERMINAL, CostDecision, CostHold, CostSettlement, JobBackend, JobKind, JobOrder, JobState,
 )
 from studio.model import Doc, Model, new_id, now_ms
 from studio.plugins.context import PluginContext
@@ -57,7 +57,7 @@ __all__ = [
     "Fault", "FileStorage", "ForbiddenError", "Generation", "GenerationError", "GenerationRequest",
     "Generator", "HealthCheck", "HttpAnswer", "IdempotencyError", "ImageEditRequest", "ImageEditor", "ImageGenerator",
     "ImageRequest", "Index", "InvalidInputError", "Issue", "IssueTracker", "JobBackend", "JobKind",
-    "JobOrder", "Mail", "Mailer", "Manifest", "MediaFile", "Message", "Middleware", "Migration",
+    "JobOrder", "JobState", "Mail", "Mailer", "Manifest", "MediaFile", "Message", "Middleware", "Migration",
     "Model", "ModelSpec", "MusicGenerator", "MusicRequest", "NotFoundError", "OutcomeUnknownError",
     "Page", "PageQuery", "PayloadTooLargeError", "Permission", "PipelineRequest", "PipelineRunner",
     "PluginContext", "PluginError", "PluginUnavailableError", "ProviderError", "ProviderModel",

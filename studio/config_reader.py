@@ -45,6 +45,11 @@ class _Environ(EnvSettingsSource):
         return [part.strip() for part in str(value).split(",") if part.strip()]
 
 
+def folder_of(environ: Mapping[str, str]) -> Path:
+    """Return where the configuration's files are looked for."""
+    return Path(environ.get("STUDIO_CONFIG_DIR") or "config")
+
+
 class Reader:
     """One reading of all sources: what is wrong and what is odd is collected, and told together."""
 
@@ -58,7 +63,7 @@ class Reader:
         self.warnings: list[str] = []
         self.plugins = plugins
         environ = os.environ if environ is None else environ
-        self.directory = Path(environ.get("STUDIO_CONFIG_DIR") or "config")
+        self.directory = folder_of(environ)
         self.environment = self._environment(environ.get("STUDIO_ENV") or "development")
         fields: dict[str, Any] = {
             name: (spec.annotation, spec)

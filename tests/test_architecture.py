@@ -24,7 +24,7 @@ from studio.testing import InMemoryDatabase
 pytestmark = pytest.mark.pure
 ROOT = Path(__file__).parents[1]
 KERNEL = ROOT / "studio"
-FUNCTION_LINES, KERNEL_FILE_LINES, PLUGIN_FILE_LINES, KERNEL_CODE_LINES = 60, 300, 400, 6_470
+FUNCTION_LINES, KERNEL_FILE_LINES, PLUGIN_FILE_LINES, KERNEL_CODE_LINES = 60, 300, 400, 6_469
 BROAD_EXCEPTS = 5
 TEST_FUNCTIONS = 1_000
 """A floor, so that no change loses tests by a wrong folder or marker; the original had 527."""

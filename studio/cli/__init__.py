@@ -41,8 +41,8 @@ def main() -> None:
 
 def _refuse_a_missing_folder() -> None:
     """Refuse a folder that was named and is not there: outside development the platform would be empty, and ready."""
-    here = os.environ.get("STUDIO_ENV", "") in ("preview", "production")
-    if here and os.environ.get("STUDIO_CONFIG_DIR") and not inspect.configuration_folder().is_dir():
+    strict = os.environ.get("STUDIO_ENV", "") in ("preview", "production")
+    if strict and os.environ.get("STUDIO_CONFIG_DIR") and not inspect.configuration_folder().is_dir():
         raise ConfigError([f"STUDIO_CONFIG_DIR: {inspect.configuration_folder()} is no folder"])
 
 

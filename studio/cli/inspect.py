@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -15,6 +14,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from studio.app import Studio
 
@@ -53,8 +53,10 @@ def warnings_of(studio: Studio) -> Iterator[str]:
 
 
 def configuration_folder() -> Path:
-    """Return where the configuration's files are looked for."""
-    return Path(os.environ.get("STUDIO_CONFIG_DIR") or "config").absolute()
+    """Return the whole path of where the configuration's files are looked for."""
+    from studio.config_reader import folder_of  # noqa: PLC0415 - a command that needs no server imports none of this
+
+    return folder_of(os.environ).absolute()
 
 
 def print_table(table: Table) -> None:

@@ -39,13 +39,15 @@ def list_jobs(
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
+    from studio.jobs.scanner import is_paused  # noqa: PLC0415 - imports the whole platform
+
     chosen = {"state": _checked(state), "project_id": project}
     where: Doc = {key: value for key, value in chosen.items() if value is not None}
 
     async def read(studio: Studio) -> Any:
         jobs = studio.services.database["jobs"]
         page = await jobs.page({"kind": {"$gt": ""}} | where, limit=limit, newest_first=True)
-        return page, (await jobs.get("queue") or {}).get("paused")
+        return page, await is_paused(jobs)
 
     page, paused = _ask(read, whole=False)
     if as_json:

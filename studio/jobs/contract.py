@@ -26,6 +26,7 @@ JobState = Literal[
     "cancelling",
     "cancelled",
 ]
+"""A job has ended in "succeeded", "failed" and "cancelled"; after "cancelling" its take may still arrive."""
 ACTIVE: tuple[JobState, ...] = ("waiting", "queued", "claimed", "submitted", "finalizing", "cancelling")
 TERMINAL: tuple[JobState, ...] = ("succeeded", "failed", "cancelled")
 

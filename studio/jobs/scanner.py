@@ -12,6 +12,7 @@ from studio.telemetry import get_logger
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
 
+    from studio.database import Repository
     from studio.jobs.machine import Machine
     from studio.jobs.store import JobStore
     from studio.model import Doc
@@ -30,6 +31,11 @@ async def end(tasks: Collection[asyncio.Task[None]]) -> None:
         for task in running:
             task.cancel()
         await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
+
+
+async def is_paused(jobs: Repository) -> bool:
+    """Return whether queued jobs stay where they are."""
+    return bool((await jobs.get(QUEUE) or {}).get("paused"))
 
 
 class LocalDoorbell:
@@ -112,7 +118,7 @@ class Scanner:
     async def scan(self) -> None:
         """Ring for one page of jobs under way and one of queued ones, each where it has waited longest."""
         found = await self._due({"$ne": "queued"}, "submitted", self._machine.polls.full())
-        self._machine.paused = (await self._jobs.get(QUEUE) or {}).get("paused", False)
+        self._machine.paused = await is_paused(self._jobs)
         if not self._machine.paused:
             found += await self._due("queued", "queued", self._machine.lanes.full())
         for job in found:

@@ -14,7 +14,7 @@ from studio.jobs.lanes import Beside
 from studio.jobs.machine import Machine
 from studio.jobs.orders import Orders
 from studio.jobs.outcome import next_attempt
-from studio.jobs.scanner import CANCEL_AGAIN_S, QUEUE, LocalDoorbell, Scanner, end
+from studio.jobs.scanner import CANCEL_AGAIN_S, QUEUE, LocalDoorbell, Scanner, end, is_paused
 from studio.jobs.store import JobStore
 from studio.model import now_ms
 
@@ -200,4 +200,4 @@ class Jobs(Orders):
 
     async def paused(self) -> bool:
         """Return whether queued jobs stay where they are."""
-        return bool((await self._store.jobs.get(QUEUE) or {}).get("paused"))
+        return await is_paused(self._store.jobs)

@@ -71,9 +71,7 @@ class PluginContext:
         """Return this plugin's own settings; `model` is the manifest's."""
         if not isinstance(self._settings, model):
             found = type(self._settings).__name__
-            raise TypeError(
-                f"plugin {self.name!r}: its manifest's settings are {found}, not {model.__name__}"
-            )
+            raise TypeError(f"plugin {self.name!r}: its manifest names {found}, not {model.__name__}")
         return self._settings
 
     @property

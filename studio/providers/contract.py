@@ -82,9 +82,7 @@ class ProviderSpec:
     def __post_init__(self) -> None:
         """Raise TypeError for what would break everybody who lists the providers, or the first call."""
         if ":" not in str(self.target) or not all(isinstance(model, ModelSpec) for model in self.models):
-            raise TypeError(
-                f'target is "package.module:Class" and models are ModelSpec objects, not as in {self}'
-            )
+            raise TypeError(f'target is "package.module:Class", models are ModelSpec objects: {self.name}')
 
 
 # ---------------------------------------------------------------- answers

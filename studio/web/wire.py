@@ -46,7 +46,7 @@ class WireModel:
         _known[model] = self  # before its fields are looked at: models may be recursive
         self.below = [self._below(name, field.annotation) for name, field in public.items()]
         self.computed = {
-            name: (field.alias or name, self._below(name, _returned(field)) or _unchanged)
+            name: (field.alias or name, self._below(name, _returned(field)) or (lambda value: value))
             for name, field in model.model_computed_fields.items()
         }
 
@@ -158,10 +158,6 @@ def _returned(field: Any) -> Any:
         return field.return_type
     made = field.wrapped_property
     return get_type_hints(getattr(made, "fget", None) or made.func, include_extras=True).get("return", Any)
-
-
-def _unchanged(value: Any) -> Any:
-    return value
 
 
 def each(convert: Converter) -> Callable[[Any], list[Any]]:

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -18,6 +17,7 @@ import pytest
 
 from studio.cli import main
 from studio.model import new_id
+from studio.testing.installed import write_plugin
 from studio.testing.servers import free_port
 
 CODE = re.compile(r"\b\d{6,10}\b")
@@ -44,13 +44,7 @@ class Command:
     def install(self, source, name="bad"):
         """Put a plugin called `name` on the path of what is started from now on."""
         folder = self.folder / "path"
-        info = folder / f"{name}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (folder / f"{name}_plugin.py").write_text(textwrap.dedent(source))
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        door = f"{name}_plugin:Plugin"
-        points = f"[studio.plugins]\n{name} = {door}\n[studio.prefixes]\n/api/{name} = {door}\n"
-        (info / "entry_points.txt").write_text(points)
+        write_plugin(folder, name, source, prefixes=[f"/api/{name}"])
         self.environ["PYTHONPATH"] = str(folder)
 
     @property

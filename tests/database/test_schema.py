@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import pytest
 
@@ -94,24 +93,13 @@ async def test_failed_step_keeps_the_ones_before_it_and_frees_the_lease(fresh):
     assert log == [1, 2]
 
 
-async def test_heartbeat_that_loses_its_cancellation_holds_up_no_start(monkeypatch):
+async def test_heartbeat_that_loses_its_cancellation_holds_up_no_start(deaf_beats):
     database = InMemoryDatabase()
-    state, beating = database["plugin_state"], asyncio.Event()
-    update = state.update
-
-    async def deaf(where, change, **options):
-        if "$inc" in change:
-            beating.set()
-            with suppress(
-                asyncio.CancelledError
-            ):  # as in `wait_for` of Python 3.11 when its future is done already
-                await asyncio.sleep(60)
-        return await update(where, change, **options)
+    beats = deaf_beats(database["plugin_state"], lambda _, change: "$inc" in change)
 
     async def step(_: Database) -> None:
-        await beating.wait()
+        await beats.get()
 
-    monkeypatch.setattr(state, "update", deaf)
     async with asyncio.timeout(3):
         assert await database.migrate("p", [Migration(1, "slow", step)]) == [1]
 

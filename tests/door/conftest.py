@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from studio.app import Studio, running
 from studio.testing import InMemoryDatabase
+from studio.testing.installed import offer
 
 _numbers = count()
 GOOD = """
@@ -77,12 +78,14 @@ class Door:
     def install(self, name, module, *, prefixes=(), distribution=None, target="Plugin"):
         """Write the metadata of a distribution that offers `module` as the plugin `name`."""
         distribution = distribution or f"stranger-{name}"
-        info = self.folder / f"{distribution.replace('-', '_')}-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
-        lines = ["[studio.plugins]", f"{name} = {module}:{target}", "[studio.prefixes]"]
-        lines += [f"{prefix} = {module}:{target}" for prefix in prefixes]
-        (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+        offer(
+            self.folder,
+            name,
+            f"{module}:{target}",
+            prefixes=prefixes,
+            distribution=distribution,
+            version="1.2",
+        )
         if name not in self.names:
             self.names.append(name)
 

@@ -25,6 +25,7 @@ from pydantic import BaseModel, SecretStr
 from studio.settings import Settings
 from studio.testing import InMemoryDatabase
 from studio.testing.client import Client
+from studio.testing.installed import offer
 from studio.testing.kit import Studio
 from studio.testing.servers import free_port
 
@@ -78,13 +79,8 @@ class Installation:
         self.base = f"http://127.0.0.1:{self.port}"
         self.canaries = {}
         strangers = folder / "strangers"
-        info = strangers / "leaky-1.0.dist-info"
-        info.mkdir(parents=True)
+        offer(strangers, "leaky", "leaky_plugin:Plugin", prefixes=["/api/leaky"])
         shutil.copy(HERE / "leaky_plugin.py", strangers)
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: leaky\nVersion: 1.0\n")
-        target = "leaky_plugin:Plugin"
-        points = f"[studio.plugins]\nleaky = {target}\n[studio.prefixes]\n/api/leaky = {target}\n"
-        (info / "entry_points.txt").write_text(points)
         rates = {
             f"STUDIO_LIMITS__{name}": "100000/1" for name in ("ALL", "CREATE", "AUTH", "REFRESH", "MAIL")
         }

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from studio import Model
+from studio import JobState, Model
 
 Id = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -14,18 +14,6 @@ Rate = Annotated[int, Field(ge=80, le=450)]
 Pitch = Annotated[int, Field(ge=0, le=100)]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 Mood = Literal["neutral", "tense", "warm", "sad", "bright", "dark"]
-JobState = Literal[
-    "waiting",
-    "queued",
-    "claimed",
-    "submitted",
-    "finalizing",
-    "succeeded",
-    "failed",
-    "cancelling",
-    "cancelled",
-]
-"""A job has ended in "succeeded", "failed" and "cancelled"; after "cancelling" its take may still arrive."""
 
 # ---------------------------------------------------------------- orders
 

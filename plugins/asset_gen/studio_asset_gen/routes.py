@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from studio import SIGNED_IN, Route, project_in_body, project_in_query
 from studio_asset_gen import handlers as h
 from studio_asset_gen import models as m
@@ -10,33 +12,15 @@ from studio_asset_gen import voice_models as v
 BASE = "/api/assetGen"
 READ, GENERATE, WRITE, OPERATE = "asset:read", "asset:generate", "asset:write", "platform:operate"
 JOB, ASSET, SETTINGS = f"{BASE}/jobs/{{job_id}}", f"{BASE}/assets/{{asset_id}}", f"{BASE}/voice-settings"
-PRICED = (402, 422)
+_ordered = partial(Route, "POST", status=202, also=(402, 422))
 """What orders a job is refused beyond a budget, and when nobody makes such a thing."""
-FILE = (206, 304, 416)
-"""What aiohttp answers to ranges and to If-None-Match."""
+_file = partial(Route, "GET", load=h.load_asset, also=(206, 304, 416), deadline_s=0)
+"""aiohttp answers to ranges and to If-None-Match."""
 
 GENERATIONS = [
     Route("POST", f"{BASE}/estimate", h.estimate, READ, returns=m.EstimateAnswer, load=h.load_estimated),
-    Route(
-        "POST",
-        f"{BASE}/generate",
-        h.generate,
-        GENERATE,
-        returns=m.GenerateStarted,
-        status=202,
-        also=PRICED,
-        load=h.load_target,
-    ),
-    Route(
-        "POST",
-        f"{BASE}/batch",
-        h.batch,
-        GENERATE,
-        returns=m.BatchStarted,
-        status=202,
-        also=PRICED,
-        load=h.load_story,
-    ),
+    _ordered(f"{BASE}/generate", h.generate, GENERATE, returns=m.GenerateStarted, load=h.load_target),
+    _ordered(f"{BASE}/batch", h.batch, GENERATE, returns=m.BatchStarted, load=h.load_story),
     Route("GET", f"{BASE}/stale", h.list_stale, READ, returns=m.StaleAnswer, load=h.load_story),
     Route("GET", f"{BASE}/models", h.list_models, SIGNED_IN, returns=m.ProviderList),
 ]
@@ -44,16 +28,7 @@ JOBS = [
     Route("GET", f"{BASE}/jobs", h.list_jobs, READ, returns=m.JobPublic, load=project_in_query),
     Route("GET", JOB, h.get_job, READ, returns=m.JobPublic, load=h.load_job),
     Route("POST", f"{JOB}/cancel", h.cancel_job, GENERATE, returns=m.JobPublic, load=h.load_job),
-    Route(
-        "POST",
-        f"{JOB}/retry",
-        h.retry_job,
-        GENERATE,
-        returns=m.JobPublic,
-        status=202,
-        also=PRICED,
-        load=h.load_job,
-    ),
+    _ordered(f"{JOB}/retry", h.retry_job, GENERATE, returns=m.JobPublic, load=h.load_job),
     Route(
         "POST",
         f"{JOB}/release",
@@ -73,14 +48,11 @@ VOICES = [
     Route("GET", f"{BASE}/voices", h.list_voices, SIGNED_IN, returns=v.VoiceList),
     Route("GET", SETTINGS, h.list_voice_settings, READ, returns=v.VoiceSettingList, load=h.load_story),
     Route("PUT", SETTINGS, h.update_voice_setting, WRITE, returns=v.VoiceSettingPublic, load=h.load_story),
-    Route(
-        "POST",
+    _ordered(
         f"{SETTINGS}/{{setting_id}}/preview",
         h.preview_voice,
         GENERATE,
         returns=m.GenerateStarted,
-        status=202,
-        also=PRICED,
         load=h.load_setting,
     ),
 ]
@@ -98,25 +70,7 @@ TAKES = [
         load=h.load_asset,
         also=(422,),
     ),
-    Route(
-        "GET",
-        f"{ASSET}/file",
-        h.get_asset_file,
-        READ,
-        load=h.load_asset,
-        produces="*/*",
-        also=FILE,
-        deadline_s=0,
-    ),
-    Route(
-        "GET",
-        f"{ASSET}/thumbnail",
-        h.get_asset_thumbnail,
-        READ,
-        load=h.load_asset,
-        produces="image/*",
-        also=FILE,
-        deadline_s=0,
-    ),
+    _file(f"{ASSET}/file", h.get_asset_file, READ, produces="*/*"),
+    _file(f"{ASSET}/thumbnail", h.get_asset_thumbnail, READ, produces="image/*"),
 ]
 ROUTES = [*GENERATIONS, *JOBS, *VOICES, *TAKES]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 
 import pytest
 from aiohttp import web
@@ -235,25 +234,16 @@ async def test_running_request_says_so_and_stops_saying_so(serve, shop, monkeypa
     assert not [task for task in asyncio.all_tasks() if "_beat" in repr(task.get_coro())]
 
 
-async def test_heartbeat_that_loses_its_cancellation_ends_with_the_answer(serve, shop, monkeypatch):
+async def test_heartbeat_that_loses_its_cancellation_ends_with_the_answer(
+    serve, shop, monkeypatch, deaf_beats
+):
     monkeypatch.setattr(idempotency, "BEAT_S", 0.02)
     shop.hold = asyncio.Event()
-    house, beating = await serve(order(shop)), asyncio.Event()
-    update = house.keys.update
-
-    async def deaf(where, change, **options):
-        if "$inc" in change:
-            beating.set()
-            with suppress(
-                asyncio.CancelledError
-            ):  # as in `wait_for` of Python 3.11 when its future is done already
-                await asyncio.sleep(60)
-        return await update(where, change, **options)
-
-    monkeypatch.setattr(house.keys, "update", deaf)
+    house = await serve(order(shop))
+    beats = deaf_beats(house.keys, lambda _, change: "$inc" in change)
     first = asyncio.create_task(place(house))
     async with asyncio.timeout(10):
-        await beating.wait()
+        await beats.get()
         shop.hold.set()
         assert (await first).status == 201
         while [task for task in asyncio.all_tasks() if "_beat(" in repr(task)]:

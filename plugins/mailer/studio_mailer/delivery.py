@@ -132,11 +132,7 @@ class Delivery:
                 message_id = await provider.send(letter, idempotency_key=mail["_id"])
         except TimeoutError:
             return self._again(mail, "The provider is too busy.", "provider_busy", 0.0)
-        except (
-            ValueError,
-            KeyError,
-            TemplateError,
-        ) as error:  # stored by another release, or for its template
+        except (ValueError, KeyError, TemplateError) as error:  # stored by another release
             return self._ended_badly(mail, "failed", str(error), "template_changed")
         except StudioError as error:
             if BAD_REQUEST <= error.status < SERVER_ERROR and error.status != TOO_MANY:

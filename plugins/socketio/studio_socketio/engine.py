@@ -1,7 +1,8 @@
 """What a packet costs on its way from a client's queue to its websocket, cut down to that.
 
 The library makes a task for each packet of each client to wait with a deadline, and looks into the websocket's method
-each time to see whether it is asynchronous: together as much as everything else that an event costs a server.
+each time to see whether it is asynchronous. Without both, the median of an event went from 23 to 18 ms (one pair of
+`python bench/sockets.py --sockets 400`, on a machine with other load).
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import hashlib
 import re
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -185,25 +186,21 @@ def _scene(
     )
 
 
+EMPTY_SCENE: Doc = {
+    "synopsis": "",
+    "elements": [],
+    "location_id": None,
+    "character_ids": [],
+    "source_span": None,
+    "mood": "neutral",
+    "lock": False,
+}
+"""What a scene is before anybody fills it; a stored one that lacks a field is read with these too."""
+
+
 def scene_doc(owner: Mapping[str, str], order: str, **fields: Any) -> Doc:
     """Return a new scene."""
-    defaults: Doc = {
-        "synopsis": "",
-        "elements": [],
-        "location_id": None,
-        "character_ids": [],
-        "source_span": None,
-    }
-    scene = {
-        "_id": new_id(),
-        **owner,
-        "order": order,
-        "mood": "neutral",
-        "lock": False,
-        **defaults,
-        **fields,
-        "rev": 1,
-    }
+    scene = {"_id": new_id(), **owner, "order": order, **deepcopy(EMPTY_SCENE), **fields, "rev": 1}
     scene["duration_ms_est"] = duration_of(scene["elements"])
     return scene
 

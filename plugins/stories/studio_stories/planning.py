@@ -135,32 +135,39 @@ def _one_of(kind: Any, value: str, default: str) -> str:
     return value if value in get_args(kind) else default
 
 
+EMPTY_SHOT: Doc = {
+    "code": "",
+    "description": "",
+    "shot_size": "MS",
+    "angle": "eye",
+    "movement": "static",
+    "duration_ms": 3_000,
+    "lines": [],
+    "character_ids": [],
+    "location_id": None,
+    "prop_ids": [],
+    "weather": "clear",
+    "mood": "neutral",
+    "prompt": "",
+    "refs": [],
+    "current": {},
+    "stale": {},
+    "approved": False,
+    "lock": False,
+}
+"""What a shot is before anybody fills it; a stored one that lacks a field is read with these too."""
+
+
 def shot_doc(scene: Doc, shot_id: str) -> Doc:
     """Return an empty shot of a scene."""
-    return {
+    return deepcopy(EMPTY_SHOT) | {
         "_id": shot_id,
         "story_id": scene["story_id"],
         "project_id": scene["project_id"],
         "scene_id": scene["_id"],
         "order": "",
-        "code": "",
-        "description": "",
-        "shot_size": "MS",
-        "angle": "eye",
-        "movement": "static",
-        "duration_ms": 3_000,
-        "lines": [],
-        "character_ids": [],
         "location_id": scene["location_id"],
-        "prop_ids": [],
-        "weather": "clear",
         "mood": scene["mood"],
-        "prompt": "",
-        "refs": [],
-        "current": {},
-        "stale": {},
-        "approved": False,
-        "lock": False,
         "rev": 1,
     }
 

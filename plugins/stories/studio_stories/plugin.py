@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 from studio import ActivityAction, Collection, Index, Manifest, Permission, StudioHooks, hookimpl
 from studio_stories.api import Stories
 from studio_stories.cast import CastService
+from studio_stories.documents import EMPTY_SCENE
 from studio_stories.editing import EditingService
 from studio_stories.jobs import KIND, BreakdownService
 from studio_stories.migrations import MIGRATIONS
+from studio_stories.planning import EMPTY_SHOT
 from studio_stories.routes import READ, WRITE, routes
 from studio_stories.service import StoryService
 from studio_stories.settings import StoriesSettings
@@ -79,14 +81,8 @@ COLLECTIONS = (
             "order": ...,
             "heading": ...,
             "number": "",
-            "mood": "neutral",
-            "lock": False,
-            "synopsis": "",
-            "elements": [],
-            "location_id": None,
-            "character_ids": [],
-            "source_span": None,
             "duration_ms_est": 0,
+            **EMPTY_SCENE,
         },
     ),
     Collection(
@@ -97,24 +93,7 @@ COLLECTIONS = (
             **_PART,
             "scene_id": ...,
             "order": ...,
-            "code": "",
-            "description": "",
-            "shot_size": "MS",
-            "angle": "eye",
-            "movement": "static",
-            "duration_ms": 3_000,
-            "lines": [],
-            "character_ids": [],
-            "location_id": None,
-            "prop_ids": [],
-            "weather": "clear",
-            "mood": "neutral",
-            "prompt": "",
-            "refs": [],
-            "current": {},
-            "stale": {},
-            "approved": False,
-            "lock": False,
+            **EMPTY_SHOT,
         },
     ),
     Collection(

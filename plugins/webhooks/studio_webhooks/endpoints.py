@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from studio_webhooks.settings import WebhooksSettings
 
 ENDPOINTS = "webhook_endpoints"
-DAY_S, SECRET_BYTES = 86_400, 32
+DAY_S = 86_400
+SECRET_BYTES = 32
 """Source: Standard Webhooks, "signature scheme": between 24 and 64 bytes."""
 AUDITED, DIGEST_CHARS = ("host", "url_digest", "event_types", "enabled"), 12
 OLD_SECRET_MS = DAY_S * 1000
