@@ -15,6 +15,7 @@ help:  ## List the targets
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else "Studio needs Python 3.11, 3.12 or 3.13 and found %d.%d. Name one: make PYTHON=python3.12" % v)'
+	@echo "Making .venv and installing into it, once"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
